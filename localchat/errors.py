@@ -1,0 +1,61 @@
+"""Everything that may go wrong and that the user can do something about.
+
+One root, so that the edges (interface, commands, server) catch one type. `str(error)` is one or two sentences:
+what happened and what to do next. Anything that is not a `LocalChatError` is a defect and shows as one.
+"""
+
+from __future__ import annotations
+
+
+class LocalChatError(Exception):
+    """Root of all expected errors.
+
+    Args:
+        message: what happened, one sentence with its full stop.
+        hint: what to do next, one sentence; empty when there is nothing to do.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message = message
+        self.hint = hint
+        super().__init__(f"{message} {hint}".strip())
+
+
+class ModelNotFound(LocalChatError):
+    """No installed model, catalogue entry or file has this name."""
+
+
+class UnsupportedModel(LocalChatError):
+    """The model is understood well enough to know that it would run wrong."""
+
+
+class BadWeights(LocalChatError):
+    """A weights file is truncated, damaged, or claims sizes that it does not have."""
+
+
+class BadTemplate(LocalChatError):
+    """A chat template cannot be parsed or rendered, or refuses this conversation."""
+
+
+class DownloadFailed(LocalChatError):
+    """The network, the index or the bytes were not what they should be."""
+
+
+class ContextOverflow(LocalChatError):
+    """The newest message alone does not fit the model's context."""
+
+
+class InvalidSetting(LocalChatError):
+    """A setting has a value that is not allowed; says which key, where, and what is allowed."""
+
+
+class EngineDied(LocalChatError):
+    """The engine process ended while it was needed."""
+
+
+class HistoryUnavailable(LocalChatError):
+    """The history cannot be opened or written."""
+
+
+class StorageFailed(LocalChatError):
+    """A folder is read-only or the disk is full."""

@@ -1,0 +1,230 @@
+"""The words that the parts of localchat speak to each other: messages, options, and the events of a reply.
+
+Plain frozen dataclasses without behaviour, so that the interface, the engine process and the commands share them
+without sharing anything heavier. Events cross the pipe as JSON: `to_json` and `event_from_json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from localchat.errors import InvalidSetting
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "context", "stopped"]
+"""stop: the model ended or a stop string came; length: max_tokens; context: the window is full; stopped: by the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation, as the model sees it."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a number may be."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        if math.isinf(self.high):
+            return f"{kind} of at least {self.low:g}"
+        return f"{kind} from {self.low:g} to {self.high:g}"
+
+    def allows(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+            return False
+        return math.isfinite(value) and self.low <= value <= self.high
+
+
+SAMPLING_LIMITS: Mapping[str, Limits] = {
+    "temperature": Limits(0.0, 5.0),
+    "top_k": Limits(0, 1_000_000, whole=True),
+    "top_p": Limits(0.0, 1.0),
+    "min_p": Limits(0.0, 1.0),
+    "repetition_penalty": Limits(0.1, 10.0),
+    "frequency_penalty": Limits(-2.0, 2.0),
+    "presence_penalty": Limits(-2.0, 2.0),
+    "seed": Limits(0, 2**63 - 1, whole=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """How the next token is chosen; the order of the stages is documented in `localchat.engine.sampling`.
+
+    Attributes:
+        temperature: 0 takes the most likely token, always.
+        top_k: keep the k most likely tokens; 0 keeps all.
+        top_p: keep the smallest set of tokens whose probability reaches p; 1 keeps all.
+        min_p: keep tokens at least min_p times as likely as the likeliest; 0 keeps all.
+        repetition_penalty: divide (multiply, when negative) the logits of tokens seen before; 1 is off.
+        frequency_penalty: subtract this from a logit for every time its token was written in this reply; 0 is off.
+        presence_penalty: subtract this from the logit of every token written in this reply; 0 is off.
+        seed: of the random numbers; None draws a fresh one, which the reply reports.
+    """
+
+    temperature: float = 0.7
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for key, limits in SAMPLING_LIMITS.items():
+            value = getattr(self, key)
+            if not (limits.allows(value) or (key == "seed" and value is None)):
+                raise InvalidSetting(f"{key} is {value!r}, but must be {limits}.")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyOptions:
+    """What the caller asks of one reply.
+
+    Attributes:
+        sampling: the fields of `SamplingOptions` that the user chose; the model's own recommendation fills the rest.
+        max_tokens: at most so many tokens are written; None leaves it to the model and the context.
+        stop: the reply ends before any of these strings.
+    """
+
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is loaded, for the status line and for JSON output."""
+
+    name: str
+    architecture: str
+    precision: str  # "int4", "int8", "float32", ...
+    device: str  # "cpu", "cuda", "mps"
+    kernel: str
+    threads: int
+    parameters: int
+    file_bytes: int
+    bits_per_weight: float
+    context_length: int  # tokens that fit, prompt and reply together
+    load_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """The model is being loaded. `fraction` is None while its length is unknown (importing libraries)."""
+
+    stage: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model is ready."""
+
+    model: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFitted:
+    """The prompt is known: how many tokens, how many of them need no reading, how many old messages were left out."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    left_out: int
+    context_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptProgress:
+    """So many of the prompt's new tokens were read."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The reply goes on with `text` (whole characters); it has `tokens` tokens so far, at this speed."""
+
+    text: str
+    tokens: int
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDone:
+    """The reply ended. Times in seconds, `context_used` in tokens after the reply."""
+
+    finish_reason: FinishReason
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    seed: int
+    time_to_first_token_s: float
+    prefill_tokens_per_second: float
+    decode_tokens_per_second: float
+    context_used: int
+    context_length: int
+    left_out: int
+    sampling: Mapping[str, float | int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSize:
+    """Answer to a measure request: what these messages cost, with the model's own template."""
+
+    tokens: int
+    context_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The request failed; the engine lives on. `kind` is the error's class name in `localchat.errors`."""
+
+    kind: str
+    message: str
+    hint: str = ""
+
+
+Event = LoadProgress | Loaded | PromptFitted | PromptProgress | TextDelta | ReplyDone | PromptSize | Failure
+
+_EVENTS: Mapping[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+def to_json(event: Event) -> str:
+    """One line of JSON, without a line break."""
+    return json.dumps({"event": type(event).__name__, **asdict(event)}, ensure_ascii=False)
+
+
+def event_from_json(line: str | bytes) -> Event:
+    """The inverse of `to_json`.
+
+    Raises:
+        ValueError: the line is not one of our events.
+    """
+    try:
+        data: dict[str, Any] = json.loads(line)
+        kind = _EVENTS[data.pop("event")]
+        if kind is Loaded:
+            data["model"] = ModelInfo(**data["model"])
+        return kind(**data)  # type: ignore[no-any-return]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not an event: {line!r}") from error
+
+
+def sampling_keys() -> tuple[str, ...]:
+    """Names of all sampling options, in the order in which settings screens and help list them."""
+    return tuple(f.name for f in fields(SamplingOptions))

@@ -1,0 +1,50 @@
+"""Fixtures that every test may use: where the real models and the shared texts are, and a home of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Oracles and texts that lie beside a checkout; tests that need them skip where they are not."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the shared folder with oracles and texts is not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def test_models_dir() -> Path:
+    return Path(os.environ.get("LOCALCHAT_TEST_MODELS") or Path.home() / ".cache/localchat-test-models")
+
+
+def _model(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        pytest.skip(f"{name} is not in {folder}; see README, Tests")
+    return path
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf(test_models_dir: Path) -> Path:
+    return _model(test_models_dir, "smollm2-135m-instruct-q4_1.gguf")
+
+
+@pytest.fixture(scope="session")
+def qwen_gguf(test_models_dir: Path) -> Path:
+    return _model(test_models_dir, "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home: config, data, cache and state lie under it."""
+    for name in ("CONFIG", "DATA", "CACHE", "STATE"):
+        monkeypatch.delenv(f"LOCALCHAT_{name}_DIR", raising=False)
+    monkeypatch.setenv("LOCALCHAT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
