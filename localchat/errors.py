@@ -33,6 +33,10 @@ class BadWeights(LocalChatError):
     """A weights file is truncated, damaged, or claims sizes that it does not have."""
 
 
+class BadLogits(LocalChatError):
+    """The model computed something that is not a number, or forbade every token."""
+
+
 class BadTemplate(LocalChatError):
     """A chat template cannot be parsed or rendered, or refuses this conversation."""
 
@@ -59,3 +63,10 @@ class HistoryUnavailable(LocalChatError):
 
 class StorageFailed(LocalChatError):
     """A folder is read-only or the disk is full."""
+
+
+class Stopped(LocalChatError):
+    """The user stopped what was going on; nothing is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("Stopped.")

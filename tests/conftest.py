@@ -48,3 +48,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(f"LOCALCHAT_{name}_DIR", raising=False)
     monkeypatch.setenv("LOCALCHAT_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def smollm2_home(smollm2_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which SmolLM2 is installed as `smollm2-135m`, int4. Tests may read it and must not write to it."""
+    from localchat.hub.importer import import_model
+
+    folder = tmp_path_factory.mktemp("smollm2-home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CONFIG", "DATA", "CACHE", "STATE"):
+            patch.delenv(f"LOCALCHAT_{name}_DIR", raising=False)
+        patch.setenv("LOCALCHAT_HOME", str(folder))
+        import_model(smollm2_gguf, "smollm2-135m", bits=4, facts={"title": "SmolLM2 135M"})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(smollm2_home: Path) -> Path:
+    return smollm2_home / "data/models/smollm2-135m"

@@ -1,1 +1,1 @@
-
+"""Measuring models: perplexity and speed."""

@@ -1,0 +1,27 @@
+"""Entry of the command `localchat`: without arguments the app opens; otherwise a command runs.
+
+Opening the app imports nothing that it does not show: the command-line library, like torch, is left alone.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from localchat.commands.edge import guarded
+
+
+def main() -> None:
+    debug = "--debug" in sys.argv
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    if not arguments and sys.stdin.isatty() and sys.stdout.isatty():
+        from localchat.commands.chat import open_app
+
+        sys.exit(guarded(open_app, debug))
+
+    from localchat.commands.app import run
+
+    sys.exit(guarded(lambda: run(arguments), debug))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""`localchat ask`: one question, one answer on standard output; the prompt may come from standard input."""
+
+from __future__ import annotations
+
+import json as json_library
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from localchat.commands.model_choice import chosen_model
+from localchat.commands.progress import ProgressLine, say
+from localchat.commands.text_files import read_text
+from localchat.config import Config, load_config
+from localchat.errors import HistoryUnavailable, InvalidSetting, LocalChatError
+from localchat.history.store import HistoryStore
+from localchat.messages import Message, PromptFitted, PromptProgress, ReplyDone, ReplyOptions, TextDelta
+from localchat.paths import history_file
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def ask(
+        prompt: Annotated[list[str] | None, typer.Argument(help="The question; standard input is added to it.")] = None,
+        model: Annotated[str | None, typer.Option("-m", "--model", help="An installed model, or a path.")] = None,
+        system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt.")] = None,
+        file: Annotated[
+            list[Path] | None, typer.Option("-f", "--file", help="Add a text file to the question.")
+        ] = None,
+        go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")] = False,
+        json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the text.")] = False,
+        max_tokens: Annotated[
+            int | None, typer.Option("-n", "--max-tokens", min=1, help="Length of the reply.")
+        ] = None,
+        temperature: Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")] = None,
+        top_k: Annotated[int | None, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")] = None,
+        top_p: Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to this probability.")] = None,
+        min_p: Annotated[float | None, typer.Option(help="Keep tokens this likely relative to the likeliest.")] = None,
+        seed: Annotated[int | None, typer.Option(help="The same seed gives the same reply.")] = None,
+    ) -> None:
+        """Ask one question and print the answer."""
+        config = load_config()
+        flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
+        sampling = {**config.sampling, **{key: value for key, value in flags.items() if value is not None}}
+        question = _question(prompt or [], file or [])
+        options = ReplyOptions(sampling, max_tokens or config.max_tokens)
+        _Ask(config, question, options, json).run(model, config.system_prompt if system is None else system, go_on)
+
+
+class _Ask:
+    """One run of the command."""
+
+    def __init__(self, config: Config, question: str, options: ReplyOptions, as_json: bool) -> None:
+        self._config = config
+        self._question = question
+        self._options = options
+        self._as_json = as_json
+
+    def run(self, model: str | None, system: str, go_on: bool) -> None:
+        path = chosen_model(model or self._config.model)
+        with closing(_open_history()) as store:
+            conversation, earlier = _conversation(store, go_on, system)
+            parent = store.add_message(conversation, earlier[-1][0] if earlier else None, "user", self._question)
+            turns = [m for _, m in earlier] + [Message("user", self._question)]
+            messages = [Message("system", system), *turns] if system else turns
+            reply = store.begin_reply(conversation, parent.id, path.name)
+            written: list[str] = []
+            status, stats, problem = "interrupted", None, ""
+            try:
+                done = self._answer(path, messages, written)
+                status, stats = "complete", asdict(done)
+            except KeyboardInterrupt:
+                status = "stopped"
+                raise
+            except LocalChatError as error:
+                status, problem = "error", str(error)
+                raise
+            finally:
+                store.finish(reply, "".join(written), status, stats=stats, error=problem)  # type: ignore[arg-type]
+
+    def _answer(self, path: Path, messages: list[Message], written: list[str]) -> ReplyDone:
+        """Stream the reply to standard output; what was written so far is in `written` whatever happens."""
+        with ProgressLine() as line:
+            line.show("Starting", None)
+            from localchat.engine.facade import Engine
+
+            engine = Engine()
+            info = engine.load(path, self._config.context_length, on_progress=lambda p: line.show(p.stage, p.fraction))
+            events = engine.reply(messages, self._options)
+            for event in events:
+                if isinstance(event, PromptProgress):
+                    line.show("Reading the prompt", event.done / event.total)
+                elif isinstance(event, PromptFitted) and event.left_out:
+                    line.note(f"The {event.left_out} oldest messages no longer fit and are left out.")
+                elif isinstance(event, TextDelta):
+                    line.close()
+                    written.append(event.text)
+                    self._show(event.text)
+                elif isinstance(event, ReplyDone):
+                    self._finish("".join(written), event, info.name)
+                    return event
+        raise LocalChatError("The engine ended without a reply.")
+
+    def _show(self, text: str) -> None:
+        if not self._as_json:
+            sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+            sys.stdout.flush()
+
+    def _finish(self, text: str, done: ReplyDone, model: str) -> None:
+        if self._as_json:
+            keys = ("finish_reason", "prompt_tokens", "cached_tokens", "completion_tokens", "seed")
+            times = ("time_to_first_token_s", "decode_tokens_per_second")
+            facts: Mapping[str, object] = asdict(done)
+            answer = {"text": text, **{k: facts[k] for k in keys}, "model": model, **{k: facts[k] for k in times}}
+            print(json_library.dumps(answer, ensure_ascii=False))
+        elif not text.endswith("\n"):
+            print(flush=True)
+        if done.finish_reason == "context":
+            say("The context is full: the reply ends here.")
+
+
+def visible(text: str) -> str:
+    """`text` without control characters: what a model writes must not steer the terminal."""
+    return "".join(c for c in text if c in "\n\t" or (c.isprintable() or ord(c) > 0x9F))
+
+
+def _question(words: list[str], files: list[Path]) -> str:
+    parts = [" ".join(words)] if words else []
+    for path in files:
+        parts.append(f"{path.name}:\n\n{read_text(path).strip()}")
+    if (piped := _standard_input()).strip():
+        parts.append(piped.rstrip("\n"))
+    question = "\n\n".join(part for part in parts if part.strip())
+    if not question.strip():
+        raise typer.BadParameter("There is no question. Give it as an argument or on standard input.")
+    return question
+
+
+def _standard_input() -> str:
+    """What was piped in; nothing when standard input is a terminal or closed."""
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        return ""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _open_history() -> HistoryStore:
+    try:
+        return HistoryStore(history_file())
+    except HistoryUnavailable as error:
+        print(f"localchat: {error} This question is answered, but not kept.", file=sys.stderr)
+        return HistoryStore.in_memory()
+
+
+def _conversation(store: HistoryStore, go_on: bool, system: str) -> tuple[str, list[tuple[str, Message]]]:
+    """Id of the conversation to add to, and its messages so far with their ids."""
+    if go_on and (latest := store.conversations(limit=1)):
+        return latest[0].id, [(m.id, m.as_message()) for m in store.branch(latest[0].id)]
+    if go_on:
+        raise InvalidSetting("There is no conversation to go on with.", "Ask without --continue first.")
+    return store.create_conversation(system_prompt=system).id, []

@@ -1,0 +1,74 @@
+"""`localchat bench MODEL`: speed and memory on this machine."""
+
+from __future__ import annotations
+
+import json as json_library
+import time
+from typing import Annotated
+
+import typer
+
+from localchat.commands.model_choice import chosen_model
+from localchat.commands.progress import ProgressLine
+from localchat.commands.text_files import read_text
+from localchat.paths import assets_dir
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def bench(
+        model: Annotated[str, typer.Argument(help="An installed model, or a path.")],
+        prompt: Annotated[int, typer.Option(min=1, help="Tokens to read.")] = 512,
+        generate: Annotated[int, typer.Option(min=1, help="Tokens to write.")] = 128,
+        repeat: Annotated[int, typer.Option(min=1, help="Rounds; the medians count.")] = 5,
+        json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Measure reading and writing speed, loading time and memory."""
+        path = chosen_model(model)
+        text = read_text(assets_dir() / "bench.txt")
+        with ProgressLine() as line:
+            line.show("Loading", None)
+            import torch
+
+            from localchat.evaluation.speed import measure_speed, peak_rss_bytes
+            from localchat.model.device import configure_threads
+            from localchat.model.load import load_model
+            from localchat.text.chat_text import load_chat_text
+
+            configure_threads()
+            began = time.perf_counter()
+            loaded = load_model(path)
+            tokenizer = load_chat_text(path).tokenizer
+            load_s = time.perf_counter() - began
+            ids = tokenizer.encode(text)
+            ids *= -(-prompt // len(ids))
+            speed = measure_speed(
+                loaded, ids[:prompt], generate, repeat, on_round=lambda done: line.show("Measuring", done / repeat)
+            )
+        facts = {
+            "model": loaded.name,
+            "architecture": loaded.spec.family,
+            "device": str(loaded.device),
+            "kernel": loaded.kernel,
+            "threads": torch.get_num_threads(),
+            "parameters": loaded.parameters,
+            "file_bytes": loaded.file_bytes,
+            "bits_per_weight": loaded.bits_per_weight,
+            "prompt_tokens": speed.prompt_tokens,
+            "prefill_tokens_per_second": speed.prefill_tokens_per_second,
+            "generated_tokens": speed.generated_tokens,
+            "decode_tokens_per_second": speed.decode_tokens_per_second,
+            "time_to_first_token_s": speed.time_to_first_token_s,
+            "load_s": load_s,
+            "peak_rss_bytes": peak_rss_bytes(),
+        }
+        if json:
+            print(json_library.dumps(facts))
+            return
+        print(f"{loaded.name}: {loaded.precision}, {loaded.bits_per_weight:.2f} bits a weight, {facts['kernel']}")
+        print(f"  reading  {speed.prefill_tokens_per_second:8.1f} tokens/s  ({speed.prompt_tokens} tokens)")
+        print(f"  writing  {speed.decode_tokens_per_second:8.1f} tokens/s  ({speed.generated_tokens} tokens)")
+        print(
+            f"  first token after {speed.time_to_first_token_s:.2f} s; loaded in {load_s:.2f} s; {facts['threads']} threads"
+        )
+        print(f"  file {loaded.file_bytes / 1e6:.0f} MB, peak memory {peak_rss_bytes() / 1e6:.0f} MB")

@@ -1,0 +1,288 @@
+"""The engine in a process of its own, seen from an asyncio program. Imports no torch.
+
+The child reads one JSON request a line from its standard input and writes one JSON event a line to its standard
+output (`localchat.engine.process`). Pipes, not sockets: nothing else can reach it. Whatever happens to the child
+(a crash, an out-of-memory kill, a stuck load) reaches the caller as `EngineDied`, and the next call starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from localchat import errors
+from localchat.errors import EngineDied, LocalChatError, Stopped
+from localchat.messages import Event, Failure, Loaded, Message, PromptSize, ReplyDone, ReplyOptions, event_from_json
+from localchat.paths import engine_log, ensure
+
+STOP_PATIENCE_S = 0.15
+"""How long a stop may take inside the engine before the process is ended instead: the promise is 200 ms."""
+
+
+class EngineLink(Protocol):
+    """What an interface needs of an engine, wherever that runs."""
+
+    def load(self, model: str, context_length: int | None = None) -> AsyncGenerator[Event]:
+        """Load the model in the folder or GGUF file `model`: `LoadProgress`..., `Loaded`.
+
+        Raises:
+            Stopped: `stop` was called.
+            LocalChatError: the model cannot be loaded.
+        """
+
+    def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncGenerator[Event]:
+        """Answer the last message: `PromptFitted`, `PromptProgress`..., `TextDelta`..., `ReplyDone`.
+
+        After the engine died, its last model is loaded again first (`LoadProgress`..., `Loaded`).
+
+        Raises:
+            Stopped: `stop` was called and the engine had to be ended for it.
+            EngineDied: the process ended; the next call starts another.
+            LocalChatError: this request failed.
+        """
+
+    async def measure(self, messages: Sequence[Message]) -> PromptSize:
+        """Count the tokens of a conversation with the model's own template."""
+
+    def stop(self) -> None:
+        """End what is running, within 200 ms."""
+
+    async def close(self) -> None:
+        """End the engine."""
+
+
+class EngineClient:
+    """`EngineLink` over a child process.
+
+    Args:
+        command: what to run; by default this Python with `localchat.engine.process`.
+        log: file that receives the child's standard error.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None, log: Path | None = None) -> None:
+        self._command = list(command or (sys.executable, "-m", "localchat.engine.process"))
+        self._log = log
+        self._child: _Child | None = None
+        self._requests = itertools.count(1)
+        self._running: int | None = None
+        self._model: tuple[str, int | None] | None = None
+        self._loaded_in: _Child | None = None
+
+    def spawn(self) -> None:
+        """Start the process now, so that it imports its libraries while the caller does something else."""
+        if self._child is None or not self._child.alive:
+            self._child = _Child(self._command, self._log or engine_log())
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the engine, while it lives."""
+        return self._child.process.pid if self._child and self._child.alive else None
+
+    async def load(self, model: str, context_length: int | None = None) -> AsyncGenerator[Event]:
+        self._model = (model, context_length)
+        self._loaded_in = None
+        async with aclosing(self._request("load", model=model, context_length=context_length)) as events:
+            async for event in events:
+                if isinstance(event, Loaded):
+                    self._loaded_in = self._child
+                yield event
+
+    async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncGenerator[Event]:
+        async with aclosing(self._reload_if_lost()) as events:
+            async for event in events:
+                yield event
+        turns = [asdict(m) for m in messages]
+        async with aclosing(self._request("reply", messages=turns, options=asdict(options))) as events:
+            async for event in events:
+                yield event
+
+    async def measure(self, messages: Sequence[Message]) -> PromptSize:
+        async for _ in self._reload_if_lost():
+            pass
+        async with aclosing(self._request("measure", messages=[asdict(m) for m in messages])) as events:
+            async for event in events:
+                if isinstance(event, PromptSize):
+                    return event
+        raise EngineDied("The engine gave no answer.")
+
+    def stop(self) -> None:
+        child, request = self._child, self._running
+        if child is None or request is None:
+            return
+        child.stop(request)
+
+    async def close(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            await asyncio.to_thread(child.end)
+
+    async def _reload_if_lost(self) -> AsyncGenerator[Event]:
+        if self._model is not None and (self._loaded_in is not self._child or self.pid is None):
+            async with aclosing(self.load(*self._model)) as events:
+                async for event in events:
+                    yield event
+
+    async def _request(self, operation: str, **arguments: Any) -> AsyncGenerator[Event]:
+        """Send one request and yield its events until the caller has seen enough or it fails."""
+        self.spawn()
+        child = self._child
+        assert child is not None
+        number = next(self._requests)
+        events = child.listen(number, asyncio.get_running_loop())
+        previous, self._running = self._running, number
+        finished = False
+        try:
+            child.send({"id": number, "op": operation, **arguments})
+            while not finished:
+                event = await events.get()
+                if isinstance(event, LocalChatError):
+                    finished = True
+                    raise event
+                if isinstance(event, Failure):
+                    finished = True
+                    raise _error(event)
+                finished = isinstance(event, (Loaded, ReplyDone, PromptSize))
+                yield event
+        finally:
+            child.forget(number)
+            if not finished:  # the caller went away in the middle
+                child.stop(number)
+            if self._running == number:
+                self._running = previous
+
+
+class _Child:
+    """One life of the engine process: its pipes, and who waits for which answer."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        ensure(log.parent)
+        with log.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+            )
+        self._lock = threading.Lock()
+        self._listeners: dict[int, tuple[asyncio.Queue[Event | LocalChatError], asyncio.AbstractEventLoop]] = {}
+        self._stopping: set[int] = set()
+        self._ended = False
+        threading.Thread(target=self._read, name="engine-events", daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        return not self._ended and self.process.poll() is None
+
+    def listen(self, request: int, loop: asyncio.AbstractEventLoop) -> asyncio.Queue[Event | LocalChatError]:
+        queue: asyncio.Queue[Event | LocalChatError] = asyncio.Queue()
+        with self._lock:
+            self._listeners[request] = (queue, loop)
+        return queue
+
+    def forget(self, request: int) -> None:
+        with self._lock:
+            self._listeners.pop(request, None)
+
+    def send(self, request: Mapping[str, Any]) -> None:
+        """Write one request.
+
+        Raises:
+            EngineDied: the process is gone.
+        """
+        pipe = self.process.stdin
+        assert pipe is not None
+        try:
+            with self._lock:
+                pipe.write(json.dumps(request).encode() + b"\n")
+                pipe.flush()
+        except (OSError, ValueError) as error:
+            raise self._death() from error
+
+    def stop(self, request: int) -> None:
+        """Ask for the end of a request; end the process when it does not answer in time."""
+        with self._lock:
+            if request in self._stopping:
+                return
+            self._stopping.add(request)
+        with contextlib.suppress(EngineDied):
+            self.send({"id": request, "op": "stop"})
+        patience = threading.Timer(STOP_PATIENCE_S, self._lose_patience, (request,))
+        patience.daemon = True
+        patience.start()
+
+    def _lose_patience(self, request: int) -> None:
+        with self._lock:
+            waiting = request in self._stopping
+        if waiting and self.alive:
+            self.process.kill()
+
+    def end(self) -> None:
+        """Close the engine's input, which ends it, and make sure that it ended."""
+        pipe = self.process.stdin
+        assert pipe is not None
+        with contextlib.suppress(OSError):
+            pipe.close()
+        try:
+            self.process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _read(self) -> None:
+        """Runs in a thread: hands every event to who waits for it, and tells all of them when the process ends."""
+        pipe: IO[bytes] | None = self.process.stdout
+        assert pipe is not None
+        for line in pipe:
+            try:
+                message = json.loads(line)
+                request = message.pop("id")
+                event = event_from_json(json.dumps(message))
+            except (ValueError, KeyError):
+                self.process.kill()  # half a line, or not our engine: nothing after it can be trusted
+                break
+            if isinstance(event, (Loaded, ReplyDone, PromptSize, Failure)):
+                with self._lock:
+                    self._stopping.discard(request)
+            self._deliver(request, event)
+        self.process.wait()
+        self._ended = True
+        with self._lock:
+            waiting = list(self._listeners)
+        for request in waiting:
+            self._deliver(request, Stopped() if request in self._stopping else self._death())
+
+    def _deliver(self, request: int, event: Event | LocalChatError) -> None:
+        with self._lock:
+            listener = self._listeners.get(request)
+        if listener is not None:
+            queue, loop = listener
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+    def _death(self) -> EngineDied:
+        code = self.process.poll()
+        if code == -9:
+            return EngineDied(
+                "The engine was ended by the system, perhaps because memory ran out.",
+                "It starts again with your next message; a smaller model or context needs less memory.",
+            )
+        return EngineDied(
+            f"The engine stopped unexpectedly (status {code}).",
+            f"It starts again with your next message; details are in {engine_log()}.",
+        )
+
+
+def _error(failure: Failure) -> LocalChatError:
+    kind = getattr(errors, failure.kind, None)
+    if kind is Stopped:
+        return Stopped()
+    if not (isinstance(kind, type) and issubclass(kind, LocalChatError)):
+        kind = LocalChatError
+    return kind(failure.message, failure.hint)

@@ -1,0 +1,279 @@
+"""`Engine`: messages in, a stream of events out. Plain and synchronous; knows nothing of processes or screens.
+
+engine = Engine()
+engine.load("models/smollm2-135m")
+for event in engine.reply([Message("user", "Hello")], ReplyOptions()):
+    ...
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Event as StopSignal
+
+import torch
+
+from localchat.engine.context import fit
+from localchat.engine.generate import generate, prefill_steps
+from localchat.engine.kv_cache import KVCache
+from localchat.engine.sampling import Sampler
+from localchat.engine.stopping import StopStrings
+from localchat.errors import LocalChatError, Stopped
+from localchat.messages import (
+    Event,
+    FinishReason,
+    LoadProgress,
+    Message,
+    ModelInfo,
+    PromptFitted,
+    PromptProgress,
+    PromptSize,
+    ReplyDone,
+    ReplyOptions,
+    SamplingOptions,
+    TextDelta,
+)
+from localchat.model.decoder import Check
+from localchat.model.device import configure_threads
+from localchat.model.load import LoadedModel, load_model
+from localchat.text.chat_text import ChatText, load_chat_text
+from localchat.text.stream_decoder import StreamDecoder
+
+WARM_UP_TOKENS = 16
+"""Read once after loading, so that the first question does not pay for the first use of every kernel."""
+
+
+@dataclass(slots=True)
+class _Model:
+    """A model that is ready to answer.
+
+    Attributes:
+        cache: keys and values of the conversation that was answered last.
+        token_ids: the ids that the cache holds, in order.
+    """
+
+    loaded: LoadedModel
+    text: ChatText
+    info: ModelInfo
+    cache: KVCache
+    token_ids: list[int]
+
+
+class Engine:
+    """One loaded model and the cache of one conversation."""
+
+    def __init__(self) -> None:
+        self._model: _Model | None = None
+
+    def load(
+        self,
+        path: str | Path,
+        context_length: int | None = None,
+        *,
+        on_progress: Callable[[LoadProgress], None] = lambda _: None,
+        stop: StopSignal | None = None,
+    ) -> ModelInfo:
+        """Load the model in a folder of ours or in a GGUF file; the one before is let go first.
+
+        Args:
+            path: the folder or file.
+            context_length: tokens of context to allow, at most the model's own; None takes the model's own.
+
+        Raises:
+            Stopped: `stop` was set.
+            LocalChatError: the model cannot be loaded, with the reason.
+        """
+        began = time.perf_counter()
+        check = _checker(stop)
+        self.unload()
+        configure_threads()
+        path = Path(path).expanduser()
+        loaded = load_model(
+            path, on_progress=lambda stage, fraction: on_progress(LoadProgress(stage, fraction)), check=check
+        )
+        check()
+        text = load_chat_text(path)
+        allowed = min(context_length or loaded.spec.context_length, loaded.spec.context_length)
+        on_progress(LoadProgress("Warming up", 1.0))
+        _warm_up(loaded, check)
+        info = ModelInfo(
+            name=loaded.name,
+            architecture=loaded.spec.family,
+            precision=loaded.precision,
+            device=str(loaded.device),
+            kernel=loaded.kernel,
+            threads=torch.get_num_threads(),
+            parameters=loaded.parameters,
+            file_bytes=loaded.file_bytes,
+            bits_per_weight=loaded.bits_per_weight,
+            context_length=allowed,
+            load_s=time.perf_counter() - began,
+        )
+        cache = KVCache(loaded.spec, allowed, loaded.cache_dtype, loaded.device)
+        self._model = _Model(loaded, text, info, cache, [])
+        return info
+
+    def unload(self) -> None:
+        """Let the model and its cache go."""
+        self._model = None
+
+    def measure(self, messages: Sequence[Message]) -> PromptSize:
+        """Count the tokens of a conversation with the model's own template, without reading them."""
+        model = self._ready()
+        return PromptSize(len(model.text.encode(messages)), model.info.context_length)
+
+    def reply(
+        self, messages: Sequence[Message], options: ReplyOptions, *, stop: StopSignal | None = None
+    ) -> Iterator[Event]:
+        """Answer the last message: `PromptFitted`, `PromptProgress`..., `TextDelta`..., `ReplyDone`.
+
+        What the cache already holds of the prompt is not read again. A stop ends the reply with its text so far.
+
+        Raises:
+            ContextOverflow: the last message is too long for the model.
+            BadTemplate: the model's template refuses this conversation.
+            InvalidSetting: a sampling option is out of its range.
+        """
+        model = self._ready()
+        began = time.perf_counter()
+        check = _checker(stop)
+        sampling = SamplingOptions(**{**model.loaded.sampling, **options.sampling})
+        if sampling.seed is None:
+            sampling = replace(sampling, seed=secrets.randbits(32))
+        fitted = fit(messages, model.text.encode, model.info.context_length, options.max_tokens)
+        prompt = fitted.token_ids
+        cached = _rewind(model, prompt)
+        yield PromptFitted(len(prompt), cached, fitted.left_out, model.info.context_length)
+
+        reply = _Reply(model, options, sampling, prompt)
+        first_token_at = 0.0
+        try:
+            for done in reply.read_prompt(cached, check):
+                yield PromptProgress(done, len(prompt) - cached)
+            for text in reply.write(check):
+                first_token_at = first_token_at or time.perf_counter()
+                if text:
+                    yield TextDelta(text, reply.tokens, _rate(reply.tokens - 1, time.perf_counter() - first_token_at))
+        except Stopped:
+            reply.finish_reason = "stopped"
+        ended = time.perf_counter()
+        first_token_at = first_token_at or ended
+        if rest := reply.rest():
+            yield TextDelta(rest, reply.tokens, _rate(reply.tokens - 1, ended - first_token_at))
+        yield ReplyDone(
+            finish_reason=reply.finish_reason,
+            prompt_tokens=len(prompt),
+            cached_tokens=cached,
+            completion_tokens=reply.tokens,
+            seed=sampling.seed or 0,
+            time_to_first_token_s=first_token_at - began,
+            prefill_tokens_per_second=_rate(len(prompt) - cached, first_token_at - began),
+            decode_tokens_per_second=_rate(reply.tokens - 1, ended - first_token_at),
+            context_used=model.cache.length,
+            context_length=model.info.context_length,
+            left_out=fitted.left_out,
+            sampling=asdict(sampling),
+        )
+
+    def _ready(self) -> _Model:
+        if self._model is None:
+            raise LocalChatError("No model is loaded.", "Choose one first.")
+        return self._model
+
+
+class _Reply:
+    """One reply while it is being written: from prompt ids to text that is safe to show."""
+
+    def __init__(self, model: _Model, options: ReplyOptions, sampling: SamplingOptions, prompt: list[int]) -> None:
+        self.tokens = 0
+        self.finish_reason: FinishReason = "stop"
+        self._model = model
+        self._prompt = prompt
+        self._max_tokens = options.max_tokens
+        self._sampler = Sampler(sampling, prompt)
+        self._characters = StreamDecoder(model.text.tokenizer)
+        self._stops = StopStrings(options.stop)
+        self._logits: torch.Tensor | None = None
+        self._hit = False
+
+    def read_prompt(self, cached: int, check: Check) -> Iterator[int]:
+        """Prefill what is new of the prompt; yields how many tokens were read."""
+        model = self._model
+        try:
+            steps = prefill_steps(model.loaded.decoder, model.cache, self._prompt[cached:], check=check)
+            for done, self._logits in steps:
+                yield done
+        finally:  # whatever was read is known, even when the rest was stopped
+            model.token_ids = self._prompt[: model.cache.length]
+
+    def write(self, check: Check) -> Iterator[str]:
+        """Decode; yields for every token the text that it completes, often a word, sometimes none."""
+        model = self._model
+        assert self._logits is not None
+        tokens = generate(
+            model.loaded.decoder,
+            model.cache,
+            self._logits,
+            self._sampler,
+            stop_ids=model.text.tokenizer.stop_ids,
+            max_tokens=self._max_tokens,
+            check=check,
+        )
+        written: list[int] = []
+        try:
+            for token in tokens:
+                self.tokens += 1
+                written.append(token)
+                text, self._hit = self._stops.push(self._characters.push(token))
+                yield text
+                if self._hit:
+                    return
+        finally:
+            model.token_ids = (self._prompt + written)[: model.cache.length]
+        self.finish_reason = tokens.finish_reason or "stop"
+
+    def rest(self) -> str:
+        """What was held back because it might have become a longer character or a stop string."""
+        if self._hit:
+            return ""
+        text, self._hit = self._stops.push(self._characters.flush())
+        return text if self._hit else text + self._stops.flush()
+
+
+def _rewind(model: _Model, prompt: list[int]) -> int:
+    """Cut the cache back to what it shares with `prompt`; returns how many tokens need no reading.
+
+    The last token is always read again: its logits begin the reply.
+    """
+    shared = 0
+    for known, wanted in zip(model.token_ids, prompt[:-1], strict=False):
+        if known != wanted:
+            break
+        shared += 1
+    model.cache.truncate(shared)
+    del model.token_ids[shared:]
+    return shared
+
+
+@torch.inference_mode()
+def _warm_up(loaded: LoadedModel, check: Check) -> None:
+    cache = KVCache(loaded.spec, WARM_UP_TOKENS + 1, loaded.cache_dtype, loaded.device)
+    ids = torch.arange(WARM_UP_TOKENS) % loaded.spec.vocab_size
+    loaded.decoder(ids, cache, check=check)
+    loaded.decoder(ids[:1], cache, check=check)
+
+
+def _checker(stop: StopSignal | None) -> Check:
+    def check() -> None:
+        if stop is not None and stop.is_set():
+            raise Stopped
+
+    return check
+
+
+def _rate(count: int, seconds: float) -> float:
+    return count / seconds if seconds > 0 and count > 0 else 0.0

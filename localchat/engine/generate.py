@@ -1,0 +1,155 @@
+"""Reading a prompt in chunks, and writing a reply token by token; token ids in, token ids out.
+
+Both call `check` between any two pieces of work that a user would notice waiting for; what it raises passes through
+and leaves the cache with whole tokens only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from localchat.engine.kv_cache import KVCache
+from localchat.engine.sampling import Sampler
+from localchat.messages import FinishReason
+from localchat.model.decoder import Check, Decoder
+
+_CHUNK_S = 0.1  # aimed at: progress moves smoothly, and a stop is noticed well within 200 ms
+_FIRST_CHUNK = 64
+_CHUNKS = (16, 32, 64, 128, 256, 512)  # few sizes, so that a reply made again seldom meets other roundings
+
+
+def prefill(
+    decoder: Decoder,
+    cache: KVCache,
+    ids: Sequence[int],
+    *,
+    check: Check | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Read `ids` (at least one) after what the cache holds.
+
+    Args:
+        on_progress: called after each chunk with the tokens read and their total.
+
+    Returns:
+        Logits after the last token, float32 [vocab_size].
+
+    Raises:
+        ContextOverflow: they do not fit into the cache.
+        ValueError: `ids` is empty.
+    """
+    logits = None
+    for done, logits in prefill_steps(decoder, cache, ids, check=check):
+        if on_progress is not None:
+            on_progress(done, len(ids))
+    assert logits is not None
+    return logits
+
+
+def prefill_steps(
+    decoder: Decoder, cache: KVCache, ids: Sequence[int], *, check: Check | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """The same, chunk by chunk: yields how many of `ids` were read, and the logits after the last of those.
+
+    Raises: as `prefill` does.
+    """
+    if not ids:
+        raise ValueError("there is nothing to read")
+    tokens = torch.tensor(ids, dtype=torch.int64, device=cache.device)
+    done, chunk = 0, _FIRST_CHUNK
+    while done < len(tokens):
+        if check is not None:
+            check()
+        piece = tokens[done : done + chunk]
+        start = time.perf_counter()
+        with torch.inference_mode():
+            logits = decoder(piece, cache, check=check)
+        speed = len(piece) / max(time.perf_counter() - start, 1e-6)
+        done += len(piece)
+        yield done, logits.cpu()
+        chunk = max((size for size in _CHUNKS if size <= speed * _CHUNK_S), default=_CHUNKS[0])
+
+
+class Generation(Iterator[int]):
+    """The tokens of one reply, each computed when it is asked for.
+
+    The cache holds every token given out but the last: that one is read when the next is asked for.
+
+    Attributes:
+        finish_reason: why there are no more tokens; None while there may be.
+        pending: tokens given out that the cache does not hold yet.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        cache: KVCache,
+        logits: Tensor,
+        sampler: Sampler,
+        *,
+        stop_ids: Collection[int],
+        max_tokens: int | None = None,
+        check: Check | None = None,
+    ) -> None:
+        self.finish_reason: FinishReason | None = None
+        self.pending: list[int] = []
+        self._decoder, self._cache, self._logits, self._sampler = decoder, cache, logits, sampler
+        self._stop_ids, self._check = frozenset(stop_ids), check
+        self._left = max_tokens
+
+    def __next__(self) -> int:
+        if self.finish_reason is None:
+            self.finish_reason = self._out_of_room()
+        if self.finish_reason is not None:
+            raise StopIteration
+        if self._check is not None:
+            self._check()
+        if self.pending:
+            self._read_pending()
+        token = self._sampler.sample(self._logits)
+        if token in self._stop_ids:
+            self.finish_reason = "stop"
+            raise StopIteration
+        self._sampler.accept(token)
+        self.pending.append(token)
+        if self._left is not None:
+            self._left -= 1
+        return token
+
+    def _out_of_room(self) -> FinishReason | None:
+        if self._left is not None and self._left <= 0:
+            return "length"
+        # A token that was given out must fit, as the next turn of the conversation reads it.
+        if self._cache.length + len(self.pending) >= self._cache.context_length:
+            return "context"
+        return None
+
+    def _read_pending(self) -> None:
+        tokens = torch.tensor(self.pending, dtype=torch.int64, device=self._cache.device)
+        with torch.inference_mode():
+            self._logits = self._decoder(tokens, self._cache, check=self._check).cpu()
+        self.pending.clear()
+
+
+def generate(
+    decoder: Decoder,
+    cache: KVCache,
+    logits: Tensor,
+    sampler: Sampler,
+    *,
+    stop_ids: Collection[int],
+    max_tokens: int | None = None,
+    check: Check | None = None,
+) -> Generation:
+    """The reply that begins with a token drawn from `logits`.
+
+    Args:
+        stop_ids: tokens that end the reply; they are not given out.
+        max_tokens: give out at most so many; None goes on to the end of the cache's context.
+        check: called before each token and each layer.
+    """
+    return Generation(decoder, cache, logits, sampler, stop_ids=stop_ids, max_tokens=max_tokens, check=check)

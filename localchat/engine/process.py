@@ -1,0 +1,144 @@
+"""The engine's own process: requests come in on standard input, events go out on standard output, a JSON line each.
+
+The main thread does the work; a second one reads requests, so that a stop is seen while the work goes on. When the
+input closes, because the interface ended or was killed, the process ends too. It opens no socket, and an audit hook
+refuses any that a library might try to open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+from localchat.errors import LocalChatError
+from localchat.messages import Event, Failure, Loaded, LoadProgress, Message, ReplyOptions, to_json
+
+if TYPE_CHECKING:
+    from localchat.engine.facade import Engine
+
+
+def refuse_sockets(event: str, arguments: tuple[object, ...]) -> None:
+    """Audit hook (PEP 578): what the user types has no way out of this process.
+
+    Raises:
+        PermissionError: something tried to use the network.
+    """
+    if event in ("socket.__new__", "socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto"):
+        raise PermissionError(f"the engine does not use the network ({event} {arguments!r})")
+
+
+class Server:
+    """Serves one interface over a pair of pipes."""
+
+    def __init__(self, requests: IO[bytes], events: IO[bytes]) -> None:
+        self._input = requests
+        self._output = events
+        self._queue: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._stops: dict[int, threading.Event] = {}
+        self._stops_lock = threading.Lock()
+        self._engine: Engine | None = None
+
+    def run(self) -> None:
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+        self._engine = _import_engine()
+        while True:
+            request = self._queue.get()
+            number = request["id"]
+            try:
+                for event in self._serve(request):
+                    self._send(number, event)
+            except LocalChatError as error:
+                self._send(number, Failure(type(error).__name__, error.message, error.hint))
+            except MemoryError:
+                hint = "Close other programs, or choose a smaller model or context."
+                self._send(number, Failure("LocalChatError", "There is not enough memory for this.", hint))
+            except Exception as error:  # a defect: the log has it whole, the user hears of it, the engine lives on
+                traceback.print_exc()
+                what = f"The engine failed ({type(error).__name__}: {error})."
+                self._send(number, Failure("LocalChatError", what, "The details are in the engine's log."))
+            finally:
+                with self._stops_lock:
+                    self._stops.pop(number, None)
+
+    def _serve(self, request: dict[str, Any]) -> Iterator[Event]:
+        engine = self._engine
+        assert engine is not None
+        stop = self._stop_event(request["id"])
+        match request["op"]:
+            case "load":
+                yield Loaded(
+                    engine.load(
+                        request["model"],
+                        request["context_length"],
+                        on_progress=lambda progress: self._send(request["id"], progress),
+                        stop=stop,
+                    )
+                )
+            case "reply":
+                options = request["options"]
+                yield from engine.reply(
+                    [Message(**m) for m in request["messages"]],
+                    ReplyOptions(options["sampling"], options["max_tokens"], tuple(options["stop"])),
+                    stop=stop,
+                )
+            case "measure":
+                yield engine.measure([Message(**m) for m in request["messages"]])
+            case unknown:
+                raise LocalChatError(f"The engine knows no request {unknown!r}.")
+
+    def _read(self) -> None:
+        for line in self._input:
+            request = json.loads(line)
+            if request["op"] == "stop":
+                self._stop_event(request["id"], only_known=True).set()
+                continue
+            self._stop_event(request["id"])
+            if request["op"] == "load" and self._engine is None:
+                self._send(request["id"], LoadProgress("Starting the engine"))
+            self._queue.put(request)
+        os._exit(0)  # the interface is gone; the main thread may be deep inside a matrix product
+
+    def _stop_event(self, number: int, *, only_known: bool = False) -> threading.Event:
+        with self._stops_lock:
+            if only_known:  # a stop for a request that is over must not be remembered
+                return self._stops.get(number, threading.Event())
+            return self._stops.setdefault(number, threading.Event())
+
+    def _send(self, number: int, event: Event) -> None:
+        line = f'{{"id": {number}, {to_json(event)[1:]}\n'.encode()
+        try:
+            self._output.write(line)
+            self._output.flush()
+        except BrokenPipeError:
+            os._exit(0)
+
+
+def _import_engine() -> Engine:
+    """Import torch and everything on it. A second of imports makes a million objects, none of them garbage: the
+    collector is kept out of it, which saves a fifth of the time."""
+    import gc
+
+    gc.disable()
+    from localchat.engine.facade import Engine
+
+    gc.freeze()
+    gc.enable()
+    return Engine()
+
+
+def main() -> None:
+    """Entry of the child process."""
+    events = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints goes to the log, not between the events
+    sys.addaudithook(refuse_sockets)
+    Server(sys.stdin.buffer, events).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""How fast a model reads and writes on this machine."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from localchat.engine.kv_cache import KVCache
+from localchat.engine.sampling import Sampler
+from localchat.errors import InvalidSetting
+from localchat.messages import SamplingOptions
+from localchat.model.load import LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Medians over the repetitions; tokens per second and seconds."""
+
+    prompt_tokens: int
+    prefill_tokens_per_second: float
+    generated_tokens: int
+    decode_tokens_per_second: float
+    time_to_first_token_s: float
+
+
+@torch.inference_mode()
+def measure_speed(
+    model: LoadedModel,
+    prompt: list[int],
+    generate: int,
+    repeat: int,
+    *,
+    on_round: Callable[[int], None] = lambda _: None,
+) -> Speed:
+    """Read `prompt` from an empty cache, then decode `generate` tokens greedily, `repeat` times after a warm-up.
+
+    Decoding goes on over end-of-text tokens, so that every run does the same work. The time to the first token is
+    reading the prompt and choosing one token.
+
+    Raises:
+        InvalidSetting: prompt and reply together are longer than the model's context.
+    """
+    needed = len(prompt) + generate
+    if needed > model.spec.context_length:
+        raise InvalidSetting(f"{needed} tokens are asked for, but the model's context is {model.spec.context_length}.")
+    cache = KVCache(model.spec, needed, model.cache_dtype, model.device)
+    ids = torch.tensor(prompt)
+    prefill, decode, first = [], [], []
+    for number in range(repeat + 1):
+        cache.truncate(0)
+        sampler = Sampler(SamplingOptions(temperature=0.0))
+        began = time.perf_counter()
+        logits = model.decoder(ids, cache)
+        token = sampler.sample(logits)
+        read = time.perf_counter()
+        for _ in range(generate):
+            token = sampler.sample(model.decoder(torch.tensor([token]), cache))
+        ended = time.perf_counter()
+        if number:  # the first round warms up
+            prefill.append(len(prompt) / (read - began))
+            decode.append(generate / (ended - read))
+            first.append(read - began)
+            on_round(number)
+    return Speed(
+        prompt_tokens=len(prompt),
+        prefill_tokens_per_second=statistics.median(prefill),
+        generated_tokens=generate,
+        decode_tokens_per_second=statistics.median(decode),
+        time_to_first_token_s=statistics.median(first),
+    )
+
+
+def peak_rss_bytes() -> int:
+    """Most memory that this process has held, in bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

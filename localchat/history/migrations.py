@@ -1,0 +1,95 @@
+"""The schema of the history, as numbered steps that never change once released.
+
+Step n takes a database from `user_version` n - 1 to n, in one transaction. To change the schema, add a step;
+tests/history/test_migrations.py holds the hash of every released one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+APPLICATION_ID = 0x6C636874  # "lcht"; tells our databases from those of other programs
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE conversations (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            title TEXT NOT NULL CHECK (title <> ''),
+            renamed INTEGER NOT NULL DEFAULT 0 CHECK (renamed IN (0, 1)),
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            model TEXT,
+            system_prompt TEXT,
+            sampling TEXT NOT NULL DEFAULT '{}',
+            draft TEXT NOT NULL DEFAULT '',
+            pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)),
+            deleted_at REAL,
+            leaf_id TEXT REFERENCES messages (id) DEFERRABLE INITIALLY DEFERRED
+        )""",
+        "CREATE INDEX conversations_by_update ON conversations (updated_at)",
+        "CREATE INDEX conversations_by_leaf ON conversations (leaf_id)",
+        # No ON DELETE CASCADE between messages: a long chat would exceed SQLite's limit of 1000 nested actions.
+        """CREATE TABLE messages (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            conversation_id TEXT NOT NULL REFERENCES conversations (id),
+            parent_id TEXT,
+            role TEXT NOT NULL CHECK (role IN ('system', 'user', 'assistant')),
+            content TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('complete', 'writing', 'stopped', 'interrupted', 'error')),
+            created_at REAL NOT NULL,
+            finished_at REAL,
+            model TEXT,
+            error TEXT NOT NULL DEFAULT '',
+            stats TEXT NOT NULL DEFAULT '{}',
+            owner_pid INTEGER,
+            owner_started REAL,
+            UNIQUE (id, conversation_id),
+            FOREIGN KEY (parent_id, conversation_id) REFERENCES messages (id, conversation_id)
+        )""",
+        "CREATE INDEX messages_by_parent ON messages (conversation_id, parent_id, seq)",
+        "CREATE INDEX messages_being_written ON messages (seq) WHERE status = 'writing'",
+        # Counts every change that a list of conversations or an open transcript shows; drafts and checkpoints do not.
+        "CREATE TABLE changes (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL)",
+        "INSERT INTO changes VALUES (1, 0)",
+        """CREATE TRIGGER conversation_added AFTER INSERT ON conversations
+            BEGIN UPDATE changes SET version = version + 1; END""",
+        """CREATE TRIGGER conversation_removed AFTER DELETE ON conversations
+            BEGIN UPDATE changes SET version = version + 1; END""",
+        """CREATE TRIGGER conversation_changed
+            AFTER UPDATE OF title, updated_at, model, system_prompt, sampling, pinned, deleted_at, leaf_id
+            ON conversations BEGIN UPDATE changes SET version = version + 1; END""",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+    ),
+)
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """`user_version` of the database; 0 is a new one."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def is_foreign(connection: sqlite3.Connection) -> bool:
+    """Whether the database belongs to another program: it has tables, and not our mark."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+        return False
+    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+    """Bring the database to the newest schema, one transaction a step; safe when several processes try at once."""
+    while schema_version(connection) < len(migrations):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            step = schema_version(connection)  # again, under the lock: another window may have been faster
+            if step < len(migrations):
+                for statement in migrations[step]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {step + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise

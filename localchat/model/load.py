@@ -1,0 +1,136 @@
+"""From a path to a decoder in memory: our own model folder, or a GGUF file at its own precision."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from localchat.errors import ModelNotFound
+from localchat.model.decoder import Check, Decoder, Weight
+from localchat.model.device import pick_device
+from localchat.model.families import parameter_count
+from localchat.model.sources import GGUFSource
+from localchat.model.spec import ModelSpec
+from localchat.model.stored import from_stored, stored_spec
+from localchat.weights.model_folder import open_model_folder
+from quant.linear import QuantLinear
+from quant.tensor import QuantTensor
+
+Progress = Callable[[str, float], None]
+"""Called with the stage, in words, and the fraction of it that is done, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A decoder that is ready, and what there is to say about it.
+
+    Attributes:
+        name: under which it is installed, or of its file.
+        sampling: what its authors recommend, some fields of `SamplingOptions`.
+        precision: of the matrices in the layers: "int4", "int8" or "float32".
+        parameters: a tied embedding counts once.
+        file_bytes: of the weights on disk.
+        bits_per_weight: that are read for a token: all weights, scales included.
+        cache_dtype: in which its keys and values should be held.
+        kernel: that multiplies most of its matrices.
+    """
+
+    name: str
+    spec: ModelSpec
+    decoder: Decoder
+    sampling: Mapping[str, float]
+    precision: str
+    parameters: int
+    file_bytes: int
+    bits_per_weight: float
+    cache_dtype: torch.dtype
+    kernel: str
+    device: torch.device
+
+
+def load_model(path: Path, *, on_progress: Progress | None = None, check: Check | None = None) -> LoadedModel:
+    """Load a model folder as it is, or a GGUF file dequantized to float32.
+
+    Args:
+        check: called at least once a tensor; what it raises passes through, and everything is let go.
+
+    Raises:
+        ModelNotFound: there is nothing at `path`.
+        BadWeights, UnsupportedModel: what is there cannot be used; the message says why.
+    """
+
+    def step(stage: str, done: int, total: int) -> None:
+        if check is not None:
+            check()
+        if on_progress is not None:
+            on_progress(stage, done / total)
+
+    device = pick_device()
+    if path.is_dir():
+        spec, about, weights, file_bytes = _read_folder(path, step)
+    elif path.exists():
+        spec, weights, file_bytes = _read_gguf(path, step)
+        about = {}
+    else:
+        raise ModelNotFound(f"There is no model at {path}.", "`localchat models` lists those that are installed.")
+    decoder = Decoder(spec, weights, on_layer=lambda done, total: step("Preparing layers", done, total))
+    quantized = any(isinstance(weight, QuantTensor) for weight in weights.values())
+    return LoadedModel(
+        name=about.get("name", path.stem),
+        spec=spec,
+        decoder=decoder,
+        sampling=about.get("sampling", {}),
+        precision=precision(weights),
+        parameters=parameter_count(spec),
+        file_bytes=file_bytes,
+        bits_per_weight=8 * sum(weight.nbytes for weight in weights.values()) / parameter_count(spec),
+        cache_dtype=cache_dtype(device) if quantized else torch.float32,
+        kernel=_kernel(decoder),
+        device=device,
+    )
+
+
+def cache_dtype(device: torch.device) -> torch.dtype:
+    """In which dtype a quantized model's keys and values are held on this device."""
+    if device.type != "cpu":
+        return torch.float16
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+_Step = Callable[[str, int, int], None]
+
+
+def _read_folder(path: Path, step: _Step) -> tuple[ModelSpec, dict[str, Any], dict[str, Weight], int]:
+    folder = open_model_folder(path)
+    spec = stored_spec(folder)
+    weights = from_stored(folder, spec, lambda done, total: step("Opening weights", done, total))
+    return spec, folder.config, weights, folder.weights.path.stat().st_size
+
+
+def _read_gguf(path: Path, step: _Step) -> tuple[ModelSpec, dict[str, Weight], int]:
+    source = GGUFSource(path)
+    weights: dict[str, Weight] = {}
+    for count, name in enumerate(source.plan, start=1):
+        weights[name] = source.float32(name)
+        step("Reading weights", count, len(source.plan))
+    return source.spec, weights, path.stat().st_size
+
+
+def precision(weights: Mapping[str, Weight]) -> str:
+    """What most of the layers' weights are held in."""
+    sizes: Counter[str] = Counter()
+    for name, weight in weights.items():
+        if name.startswith("layers.") and len(weight.shape) == 2:
+            kind = f"int{weight.spec.bits}" if isinstance(weight, QuantTensor) else "float32"
+            sizes[kind] += weight.shape[0] * weight.shape[1]
+    return sizes.most_common(1)[0][0]
+
+
+def _kernel(decoder: Decoder) -> str:
+    kernels = Counter(module.kernel.name for module in decoder.modules() if isinstance(module, QuantLinear))
+    return kernels.most_common(1)[0][0] if kernels else "torch float32"

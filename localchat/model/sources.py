@@ -1,0 +1,149 @@
+"""Foreign weights under our names: a GGUF file or a Hugging Face checkpoint folder, tensor by tensor.
+
+Whoever imports or runs a foreign model opens it here, walks over `source.plan`, and asks for each tensor as float32 or,
+where the file is already quantized in a way that our format holds exactly, as it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from localchat.errors import BadWeights, ModelNotFound, UnsupportedModel
+from localchat.model.configuration import read_huggingface_config, spec_from_gguf, spec_from_huggingface
+from localchat.model.families import SourceKind, TensorSource, check_tensors, tensor_plan
+from localchat.model.spec import ModelSpec
+from localchat.weights.gguf_blocks import to_quant_tensor
+from localchat.weights.gguf_file import GGUFFile
+from localchat.weights.safetensors_file import SafetensorsFile
+from quant import pack
+from quant.tensor import QuantTensor
+
+
+class WeightSource(ABC):
+    """One opened source.
+
+    Attributes:
+        spec: the model that it holds.
+        plan: for each of our tensors, in the decoder's order, where it lies; shapes are already checked.
+    """
+
+    spec: ModelSpec
+    plan: dict[str, TensorSource]
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the source says about itself for people: "title" and "licence", as far as it does."""
+        return {}
+
+    def is_quantized(self, name: str) -> bool:  # noqa: ARG002
+        """Whether the source holds our tensor `name` in fewer bits than a float has."""
+        return False
+
+    @abstractmethod
+    def float32(self, name: str) -> Tensor:
+        """Our tensor `name` in our order of rows; may share memory with the file, so do not write to it."""
+
+    def exact(self, name: str) -> QuantTensor | None:  # noqa: ARG002
+        """Our tensor `name` quantized with the source's own values; None where our format cannot hold them."""
+        return None
+
+
+class GGUFSource(WeightSource):
+    """A GGUF file of a family that we know.
+
+    Raises:
+        BadWeights: the file is damaged, or tensors are missing or of the wrong shape.
+        UnsupportedModel: the file says something that we do not understand.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.file = GGUFFile(path)
+        self.spec = spec_from_gguf(self.file)
+        shapes = {name: tuple(info.shape) for name, info in self.file.tensors.items()}
+        self.plan = _checked_plan(self.spec, "gguf", shapes)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        found = {"title": "general.name", "licence": "general.license"}
+        metadata = self.file.metadata
+        return {ours: metadata[theirs] for ours, theirs in found.items() if isinstance(metadata.get(theirs), str)}
+
+    def is_quantized(self, name: str) -> bool:
+        return self.file.quant_type(self.plan[name].name) not in ("F32", "F16", "BF16")
+
+    def float32(self, name: str) -> Tensor:
+        source = self.plan[name]
+        tensor = self.file.float32(source.name)
+        return tensor if source.row_order is None else tensor[torch.from_numpy(source.row_order)]
+
+    def exact(self, name: str) -> QuantTensor | None:
+        source = self.plan[name]
+        tensor = to_quant_tensor(self.file, source.name)
+        return tensor if tensor is None or source.row_order is None else reorder_rows(tensor, source.row_order)
+
+
+class CheckpointSource(WeightSource):
+    """A Hugging Face checkpoint folder in full precision: config.json and safetensors.
+
+    Raises:
+        BadWeights: a file is missing or damaged, or tensors are missing or of the wrong shape.
+        UnsupportedModel: the configuration says something that we do not understand.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.config = read_huggingface_config(folder)
+        self.spec = spec_from_huggingface(self.config)
+        self.file = SafetensorsFile(folder)
+        shapes = {name: tuple(self.file.tensor(name).shape) for name in self.file.names}
+        self.plan = _checked_plan(self.spec, "huggingface", shapes)
+
+    def float32(self, name: str) -> Tensor:
+        tensor = self.file.tensor(self.plan[name].name)
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            raise UnsupportedModel(f"The tensor {self.plan[name].name} is {tensor.dtype}, not a floating-point type.")
+        return tensor.to(torch.float32)
+
+
+def open_source(path: Path) -> WeightSource:
+    """A GGUF file, or a Hugging Face checkpoint folder.
+
+    Raises:
+        ModelNotFound: there is nothing at `path`.
+        BadWeights, UnsupportedModel: see the classes.
+    """
+    if path.is_dir():
+        return CheckpointSource(path)
+    if not path.exists():
+        raise ModelNotFound(f"There is no file {path}.")
+    return GGUFSource(path)
+
+
+def reorder_rows(tensor: QuantTensor, order: NDArray[np.int64]) -> QuantTensor:
+    """`tensor` with row i taken from row `order[i]`; the values stay the same, bit for bit."""
+    ids = torch.from_numpy(order)
+    parts = {
+        name: pack.pack(pack.unpack_rows(part, tensor.spec.bits, ids), tensor.spec.bits)
+        if name == "packed"
+        else pack.pack_scales(pack.unpack_scale_rows(part, ids))
+        for name, part in tensor.parts().items()
+    }
+    return QuantTensor.from_parts(tensor.spec, tensor.shape, parts)
+
+
+def _checked_plan(spec: ModelSpec, kind: SourceKind, shapes: dict[str, tuple[int, ...]]) -> dict[str, TensorSource]:
+    check_tensors(spec, kind, shapes)
+    plan = tensor_plan(spec, kind)
+    for source in plan.values():
+        if shapes[source.name] != source.shape:
+            raise BadWeights(
+                f"The tensor {source.name} has the shape {shapes[source.name]}, but the model's description "
+                f"says {source.shape}.",
+                "Get the file again; it may be damaged.",
+            )
+    return plan

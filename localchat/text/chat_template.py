@@ -1,0 +1,115 @@
+"""Chat templates: how a model wants a conversation to be written.
+
+The template is the model's own, a small Jinja program that comes with the weights, so it is a stranger's code and runs in
+`template_sandbox`. It renders what transformers renders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+
+from localchat.errors import BadTemplate
+from localchat.messages import Message
+from localchat.text.template_sandbox import MAX_SOURCE, Refused, TemplateSandbox, TooMuch
+from localchat.text.tokenizer import Tokenizer
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+PLAIN = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
+    "{% else %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+
+_HINT = "Import the model with another chat template."
+
+
+class ChatTemplate:
+    """A parsed template.
+
+    Args:
+        source: Jinja.
+        bos_token, eos_token: names of the tokens that begin and end a text; empty when there is none.
+        is_fallback: the model came without a template and this one is a guess.
+
+    Raises:
+        BadTemplate: it cannot be parsed.
+    """
+
+    def __init__(self, source: str, bos_token: str = "", eos_token: str = "", *, is_fallback: bool = False) -> None:
+        self.source = source
+        self.is_fallback = is_fallback
+        self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        if len(source) > MAX_SOURCE:
+            raise BadTemplate(f"The model's chat template has {len(source)} characters, which no template needs.", _HINT)
+        self._sandbox = TemplateSandbox()
+        try:
+            self._template = self._sandbox.from_string(source)
+        except Exception as error:  # whatever a stranger's program makes the parser or Python's compiler say
+            raise BadTemplate(f"The model's chat template cannot be read ({_reason(error)}).", _HINT) from error
+
+    @cached_property
+    def literals(self) -> frozenset[str]:
+        """The texts that are written in quotes in the template: what it writes, and what it looks for."""
+        constants = self._sandbox.parse(self.source).find_all(nodes.Const)
+        return frozenset(node.value for node in constants if isinstance(node.value, str) and node.value)
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = True,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The conversation as text, control tokens by their names.
+
+        Args:
+            add_generation_prompt: end with the beginning of the assistant's turn.
+            variables: what this template understands beyond messages, for instance `enable_thinking`.
+
+        Raises:
+            BadTemplate: the template refuses this conversation, fails, or does not come to an end.
+        """
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        context = {
+            "tools": None,
+            "documents": None,
+            **self._tokens,
+            **(variables or {}),
+            "messages": turns,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        self._sandbox.begin(turns)
+        try:
+            return self._template.render(context)
+        except Refused as error:
+            raise BadTemplate(f"The model's chat template refuses this conversation: {_reason(error)}.") from error
+        except TooMuch as error:
+            raise BadTemplate(f"The model's chat template was stopped: {_reason(error)}.", _HINT) from error
+        except Exception as error:  # a stranger's program may raise anything
+            raise BadTemplate(f"The model's chat template fails ({_reason(error)}).", _HINT) from error
+
+
+def fallback_template(tokenizer: Tokenizer) -> ChatTemplate:
+    """For a model without a template: ChatML where the vocabulary has its tokens, else plain names and colons."""
+    chatml = all(tokenizer.control_token(name) for name in ("<|im_start|>", "<|im_end|>"))
+    return ChatTemplate(CHATML if chatml else PLAIN, is_fallback=True)
+
+
+def _reason(error: Exception) -> str:
+    """One printable line of at most 200 characters, without a full stop."""
+    if isinstance(error, (RecursionError, MemoryError)):
+        return "it is nested too deeply"
+    line = (error.message or "") if isinstance(error, jinja2.TemplateError) else str(error)
+    text = "".join(letter if letter.isprintable() else " " for letter in line)
+    return " ".join(text.split())[:200].rstrip(".") or type(error).__name__

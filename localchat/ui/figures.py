@@ -1,0 +1,41 @@
+"""Numbers as people read them: sizes, counts, durations, speeds."""
+
+from __future__ import annotations
+
+import math
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units, as download pages give them: 98 MB, 1.1 GB."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            value = count / scale
+            return f"{value:.1f} {unit}" if value < 10 and unit == "GB" else f"{value:.0f} {unit}"
+    return f"{count:.0f} B"
+
+
+def short_count(count: int) -> str:
+    """Tokens in a narrow place: 812, 1.2k, 8k, 131k."""
+    if count < 1000:
+        return str(count)
+    thousands = count / (1024 if count % 1024 == 0 else 1000)
+    return f"{thousands:.1f}k" if thousands < 10 and not thousands.is_integer() else f"{thousands:.0f}k"
+
+
+def duration(seconds: float) -> str:
+    """0.4 s, 12 s, 1 min 05 s."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def speed(tokens_per_second: float) -> str:
+    """84 tok/s; one decimal below ten."""
+    if not math.isfinite(tokens_per_second) or tokens_per_second <= 0:
+        return ""
+    return f"{tokens_per_second:.1f} tok/s" if tokens_per_second < 10 else f"{tokens_per_second:.0f} tok/s"

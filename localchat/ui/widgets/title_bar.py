@@ -1,0 +1,31 @@
+"""Top line: the conversation's title, and the model that answers."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from localchat.ui.engine_state import EngineState
+from localchat.ui.ink import FAINT, MUTED, PLAIN
+from localchat.ui.visible_text import one_line
+from localchat.ui.widgets.split_line import SplitLine
+
+
+class TitleBar(SplitLine):
+    """`show_title` and `show_engine` each change one half."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._title = Content()
+        self._model = Content()
+
+    def show_title(self, title: str) -> None:
+        self._title = Content.styled(one_line(title), f"{PLAIN} bold")
+        self.show(self._title, self._model)
+
+    def show_engine(self, state: EngineState, model_title: str) -> None:
+        parts = [Content.styled(one_line(model_title), MUTED)]
+        if state.model is not None:
+            parts.append(Content.styled(state.model.precision, MUTED))
+            parts.append(Content.styled(state.model.device.upper(), MUTED))
+        self._model = Content.styled(" · ", FAINT).join(parts)
+        self.show(self._title, self._model)

@@ -1,0 +1,162 @@
+"""The conversation: messages from top to end, following the end until the reader scrolls up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from localchat.ui.ink import ACCENT, MUTED
+from localchat.ui.shown import ShownMessage
+from localchat.ui.widgets.message_view import MessageView, ReplyView, UserMessage
+from localchat.ui.widgets.notice import Notice
+
+PAGE = 24
+"""Messages that are laid out at first, and how many more each time the reader reaches the top."""
+
+
+class EarlierMessages(Static):
+    """Stands for the messages above that are not laid out yet."""
+
+
+class EmptyPage(Static):
+    """What a new chat shows."""
+
+
+class Transcript(VerticalScroll, can_focus=False):
+    """Shows `ShownMessage`s; knows nothing of where they come from."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._above: list[ShownMessage] = []
+        self._filling = False
+
+    def compose(self) -> ComposeResult:
+        yield EmptyPage(
+            Content("\n").join(
+                [
+                    Content.styled("localchat", f"{ACCENT} bold"),
+                    Content.styled("Nothing you write leaves this machine.", MUTED),
+                ]
+            )
+        )
+
+    def on_mount(self) -> None:
+        self.anchor()
+
+    async def show_messages(self, messages: Sequence[ShownMessage]) -> None:
+        """Replace everything with these, at their end."""
+        with self.app.batch_update():
+            await self.query("MessageView, Notice, EarlierMessages").remove()
+            self._above, visible = list(messages[:-PAGE]), messages[-PAGE:]
+            self._update_top(bool(messages))
+            if self._above:
+                await self.mount(EarlierMessages(self._earlier_text()))
+            await self.mount_all(_view(message) for message in visible)
+        self.anchor()
+
+    async def add(self, *messages: ShownMessage) -> None:
+        """Add these at the end and go there: the user has just sent something."""
+        self._update_top(True)
+        await self.mount_all(_view(message) for message in messages)
+        self.anchor()
+
+    async def add_notice(self, text: str) -> None:
+        self._update_top(True)
+        await self.mount(Notice(text))
+
+    def view_of(self, message_id: str) -> MessageView | None:
+        for view in self.query(MessageView):
+            if view.message.id == message_id:
+                return view
+        return None
+
+    def reply(self, message_id: str) -> ReplyView | None:
+        view = self.view_of(message_id)
+        return view if isinstance(view, ReplyView) else None
+
+    @property
+    def shown(self) -> list[ShownMessage]:
+        """Every message of the branch, those that are not laid out too."""
+        return [*self._above, *(view.message for view in self.query(MessageView))]
+
+    @property
+    def focused_view(self) -> MessageView | None:
+        focused = self.screen.focused
+        return focused if isinstance(focused, MessageView) else None
+
+    def last_reply(self) -> ReplyView | None:
+        replies = list(self.query(ReplyView))
+        return replies[-1] if replies else None
+
+    def focus_message(self, step: int) -> bool:
+        """Move the focus `step` messages down; False at the ends."""
+        views = list(self.query(MessageView))
+        if not views:
+            return False
+        focused = self.focused_view
+        index = len(views) - 1 if focused is None else views.index(focused) + step
+        if not 0 <= index < len(views):
+            return False
+        views[index].focus()
+        return True
+
+    def to_top(self) -> None:
+        self.scroll_home(animate=False)
+
+    def to_end(self) -> None:
+        self.anchor()
+        self.scroll_end(animate=False)
+        self.anchor()
+
+    def page(self, direction: int) -> None:
+        """Turn a page, keeping two lines in sight."""
+        self.release_anchor()
+        self.scroll_relative(y=direction * max(1, self.size.height - 2), animate=False)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if new_value <= 0 < old_value and self._above:
+            self._show_earlier()
+
+    def on_click(self, event: events.Click) -> None:
+        if isinstance(event.widget, EarlierMessages):
+            self._show_earlier()
+
+    def _show_earlier(self) -> None:
+        if not self._filling:
+            self._filling = True
+            self.call_later(self._lay_out_earlier)
+
+    async def _lay_out_earlier(self) -> None:
+        """Lay out one more page above, and keep what the reader looks at where it is."""
+        first = next(iter(self.query(MessageView)), None)
+        self._above, fresh = self._above[:-PAGE], self._above[-PAGE:]
+        before = self.virtual_size.height
+        mark = self.query_one(EarlierMessages)
+        await self.mount_all([_view(message) for message in fresh], before=first)
+        if self._above:
+            mark.update(self._earlier_text())
+        else:
+            await mark.remove()
+
+        def keep_place() -> None:
+            self.scroll_to(y=self.scroll_y + self.virtual_size.height - before, animate=False, immediate=True)
+            self._filling = False
+
+        self.call_after_refresh(keep_place)
+
+    def _earlier_text(self) -> Content:
+        count = len(self._above)
+        return Content(f"↑ {count} earlier message" if count == 1 else f"↑ {count} earlier messages")
+
+    def _update_top(self, has_messages: bool) -> None:
+        self.query_one(EmptyPage).display = not has_messages
+
+
+def _view(message: ShownMessage) -> MessageView:
+    return UserMessage(message) if message.role == "user" else ReplyView(message)

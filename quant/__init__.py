@@ -1,0 +1,1 @@
+"""Group-wise int4 and int8 weights: formats, rounding, and the products that read them."""
