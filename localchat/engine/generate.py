@@ -42,11 +42,9 @@ def prefill(
         ContextOverflow: they do not fit into the cache.
         ValueError: `ids` is empty.
     """
-    logits = None
     for done, logits in prefill_steps(decoder, cache, ids, check=check):
         if on_progress is not None:
             on_progress(done, len(ids))
-    assert logits is not None
     return logits
 
 

@@ -73,9 +73,10 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 def is_foreign(connection: sqlite3.Connection) -> bool:
     """Whether the database belongs to another program: it has tables, and not our mark."""
-    if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+    # In this order: another window that makes the file at this moment adds the tables and the mark in one step.
+    if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None:
         return False
-    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+    return bool(connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:

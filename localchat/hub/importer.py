@@ -23,7 +23,7 @@ from localchat.model.decoder import Weight
 from localchat.model.families import parameter_count
 from localchat.model.load import precision
 from localchat.model.sources import WeightSource, open_source
-from localchat.model.stored import FORMAT_VERSION, to_stored
+from localchat.model.stored import to_stored
 from localchat.paths import ensure, models_dir
 from localchat.text.chat_text import load_chat_text
 from localchat.weights.model_folder import write_model_folder
@@ -84,10 +84,9 @@ def import_model(
         done += math.prod(entry.shape)
         on_progress(done, total)
 
-    tensors, specs = to_stored(converted)
+    tensors, layout = to_stored(converted)
     file_bytes = sum(tensor.nbytes for tensor in tensors.values())
     quantization = {
-        "format_version": FORMAT_VERSION,
         "precision": precision(converted),
         "method": "round to nearest" if bits else "the source's own values",
         "parameters": total,
@@ -95,10 +94,9 @@ def import_model(
         "bits_per_weight": 8 * file_bytes / total,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": _fingerprint(source),
-        "tensors": specs,
+        **layout,
     }
     config = {
-        "format_version": FORMAT_VERSION,
         "name": name,
         "title": name,
         "licence": "",

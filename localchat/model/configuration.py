@@ -21,51 +21,15 @@ from localchat.model.spec import ModelSpec
 
 # Of training, of generation, of the library that wrote the file: no influence on the logits of a decoder.
 _INERT_KEYS = frozenset(
-    {
-        "architectures",
-        "attention_dropout",
-        "auto_map",
-        "bos_token_id",
-        "chunk_size_feed_forward",
-        "dtype",
-        "eos_token_id",
-        "id2label",
-        "initializer_range",
-        "is_decoder",
-        "is_encoder_decoder",
-        "is_llama_config",
-        "label2id",
-        "max_position_embeddings",
-        "model_max_length",
-        "model_type",
-        "output_attentions",
-        "output_hidden_states",
-        "pad_token_id",
-        "pretraining_tp",
-        "problem_type",
-        "return_dict",
-        "tokenizer_class",
-        "torch_dtype",
-        "torchscript",
-        "transformers_version",
-        "unk_token_id",
-        "unsloth_fixed",
-        "unsloth_version",
-        "use_cache",
-        "use_mrope",
-        "vocab_size",
-        "hidden_size",
-        "intermediate_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "num_key_value_heads",
-        "head_dim",
-        "rms_norm_eps",
-        "rope_theta",
-        "rope_scaling",
-        "rope_parameters",
-        "tie_word_embeddings",
-    }  # fmt: skip
+    """
+    architectures attention_dropout auto_map bos_token_id chunk_size_feed_forward dtype eos_token_id id2label
+    initializer_range is_decoder is_encoder_decoder is_llama_config label2id max_position_embeddings
+    model_max_length model_type output_attentions output_hidden_states pad_token_id pretraining_tp problem_type
+    return_dict tokenizer_class torch_dtype torchscript transformers_version unk_token_id unsloth_fixed
+    unsloth_version use_cache use_mrope vocab_size hidden_size intermediate_size num_hidden_layers
+    num_attention_heads num_key_value_heads head_dim rms_norm_eps rope_theta rope_scaling rope_parameters
+    tie_word_embeddings
+    """.split()
 )
 # Keys that would change the maths, with the one value that is what the decoder computes.
 _FIXED_VALUES: Mapping[str, Any] = {
@@ -202,21 +166,11 @@ def spec_from_gguf(file: GGUFContents) -> ModelSpec:
 
 
 _GGUF_READ = frozenset(
-    {
-        "context_length",
-        "embedding_length",
-        "block_count",
-        "feed_forward_length",
-        "attention.head_count",
-        "attention.head_count_kv",
-        "attention.key_length",
-        "attention.value_length",
-        "attention.layer_norm_rms_epsilon",
-        "rope.freq_base",
-        "rope.dimension_count",
-        "rope.scaling.type",
-        "rope.scaling.factor",
-    }  # fmt: skip
+    """
+    context_length embedding_length block_count feed_forward_length attention.head_count attention.head_count_kv
+    attention.key_length attention.value_length attention.layer_norm_rms_epsilon rope.freq_base
+    rope.dimension_count rope.scaling.type rope.scaling.factor
+    """.split()
 )
 _GGUF_FIXED: Mapping[str, Any] = {"expert_count": 0, "expert_used_count": 0, "attention.causal": True}
 

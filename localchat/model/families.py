@@ -6,7 +6,7 @@ tensor of the source becomes which of ours.
 
 Our tensors: `embedding` [vocab_size, hidden_size], `output` (the same shape; absent when tied), `output_norm`, and in
 `layers.{i}.` the norms `attention_norm`, `mlp_norm`, the matrices [out, in] `query`, `key`, `value`,
-`attention_output`, `gate`, `up`, `down`, and where the family has any the biases `query.bias`, `key.bias`, `value.bias`.
+`attention_output`, `gate`, `up`, `down`, and, where the family has any, `query.bias`, `key.bias`, `value.bias`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Chat templates: how a model wants a conversation to be written.
 
-The template is the model's own, a small Jinja program that comes with the weights, so it is a stranger's code and runs in
-`template_sandbox`. It renders what transformers renders.
+The template is the model's own, a small Jinja program that comes with the weights, so it is a stranger's code and runs
+in `template_sandbox`. It renders what transformers renders.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class ChatTemplate:
         self.is_fallback = is_fallback
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         if len(source) > MAX_SOURCE:
-            raise BadTemplate(f"The model's chat template has {len(source)} characters, which no template needs.", _HINT)
+            raise BadTemplate(
+                f"The model's chat template has {len(source)} characters, which no template needs.", _HINT
+            )
         self._sandbox = TemplateSandbox()
         try:
             self._template = self._sandbox.from_string(source)

@@ -83,7 +83,9 @@ def _sentencepiece(keys: Mapping[str, Any]) -> Tokenizer:
         raise BadWeights("The GGUF file's list of scores does not fit its list of tokens.", _HINT)
     if _flag(keys, "remove_extra_whitespaces", False):
         raise UnsupportedModel("The model's vocabulary rewrites white space, which localchat does not support.")
-    spec = _spec(keys, tokens, types, adds_bos=True, spelling="sentencepiece", space_prefix=_flag(keys, "add_space_prefix", True))
+    spec = _spec(
+        keys, tokens, types, adds_bos=True, spelling="sentencepiece", space_prefix=_flag(keys, "add_space_prefix", True)
+    )
     unknown = _id(keys, "unknown_token_id", len(tokens))
     if unknown is None:
         unknown = types.index(_UNKNOWN) if _UNKNOWN in types else 0
@@ -101,7 +103,13 @@ def _sentencepiece(keys: Mapping[str, Any]) -> Tokenizer:
 
 
 def _spec(
-    keys: Mapping[str, Any], tokens: Sequence[str], types: Sequence[int], *, adds_bos: bool, spelling: Spelling, space_prefix: bool
+    keys: Mapping[str, Any],
+    tokens: Sequence[str],
+    types: Sequence[int],
+    *,
+    adds_bos: bool,
+    spelling: Spelling,
+    space_prefix: bool,
 ) -> VocabularySpec:
     size = len(tokens)
     bos, eos = _id(keys, "bos_token_id", size), _id(keys, "eos_token_id", size)

@@ -1,8 +1,8 @@
 """How byte-level BPE vocabularies in GGUF files cut text into words before merging.
 
-A GGUF file names its rule (`tokenizer.ggml.pre`); the regular expressions themselves are not in the file. They are those
-of the models' own `tokenizer.json` files, in the order in which they are applied, each to what the one before left.
-A wrong rule gives a model that seems to work and is worse than it should be, so an unknown name is refused.
+A GGUF file names its rule (`tokenizer.ggml.pre`); the regular expressions themselves are not in the file. They are
+those of the models' own `tokenizer.json` files, in the order in which they are applied, each to the words that the one
+before left. With a wrong rule a model seems to work and is worse than it should be, so an unknown name is refused.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
 """A conversation as token ids, in which nothing that anyone wrote can pass for a control token.
 
-A template mixes its own control tokens with the contents of messages, and only the rendered text remains. To tell the two
-apart, the letters from which control tokens are made are replaced, in the contents, by private-use characters: whatever
-the template cuts, joins and trims, a control token in the rendering has then been written by the template. Afterwards the
-letters are put back, and what was content is encoded as plain text.
+A template mixes its own control tokens with the contents of messages, and only the rendered text remains. To tell the
+two apart, the letters from which control tokens are made are replaced, in the contents, by private-use characters:
+whatever the template cuts, joins and trims, a control token in the rendering has then been written by the template.
+Afterwards the letters are put back, and what was content is encoded as plain text.
 
 Templates also look at contents (is there a `</think>`?), and must see there what the user wrote. So the rendering with
-replaced letters, put back, has to equal the plain rendering; where it does not, fewer letters are replaced: first all but
-the words that the template looks for, in the end only those inside the names of control tokens.
+replaced letters, put back, has to equal the plain rendering; where it does not, fewer letters are replaced: first all
+but the words that the template looks for, in the end only those inside the names of control tokens.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -48,10 +49,8 @@ def chat_pieces(template: ChatTemplate, tokenizer: Tokenizer, messages: Sequence
     """
     disguise = _Disguise(tokenizer, messages, template)
     plain = failure = rendered = None
-    try:
+    with contextlib.suppress(BadTemplate):  # it may object to what looks like a control token: the last way decides
         plain = template.render(messages)
-    except BadTemplate:
-        pass  # it may object to what looks like a control token: the last way decides
     for hide in disguise.ways():
         try:
             rendered = template.render([Message(message.role, hide(message.content)) for message in messages])

@@ -1,7 +1,7 @@
 """Tokenizers of the library `sentencepiece`, from a `tokenizer.model` or from the pieces that a GGUF file lists.
 
-The file format is a protocol buffer. Ours is written by hand, field by field, because the few fields that are needed do
-not justify the protobuf runtime. Appending fields to a protocol buffer is a valid edit: lists grow, values are replaced.
+The file format is a protocol buffer. Ours is written by hand, field by field, because the few fields that are needed
+do not justify the protobuf runtime. Appending fields to a protocol buffer is a valid edit: lists grow, values change.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ jinja2's immutable sandbox closes the ways to Python's internals, and to changin
 work and memory; this one does:
 
 - every loop turn and every macro call looks at the clock;
-- every operation that can make something much larger than its operands (`*`, `**`, `%`, `ljust`, `replace`, `join`, ...)
-  is estimated before it runs;
+- every operation that can make something much larger than its operands (`*`, `**`, `%`, `ljust`, `replace`, `join`,
+  and so on) is estimated before it runs;
 - every value that a template makes is weighed, so that what is built piece by piece stays bounded too;
 - filters are those of a list: the others either serve web pages or cannot be bounded.
 """
@@ -25,7 +25,8 @@ import jinja2
 import jinja2.ext
 from jinja2 import nodes
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.exceptions import SecurityError
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
@@ -39,13 +40,13 @@ MAX_SOURCE = 256 * 1024
 _FILTERS = frozenset(
     "abs capitalize count d default dictsort e escape first float groupby indent int items join last length list lower "
     "map max min reject rejectattr replace reverse safe select selectattr sort string title trim truncate unique upper "
-    "wordcount".split()
+    "wordcount".split()  # noqa: SIM905
 )
 _STRING_METHODS = frozenset(
     "capitalize casefold center count endswith expandtabs find format format_map index isalnum isalpha isascii "
     "isdecimal isdigit islower isnumeric isspace istitle isupper join ljust lower lstrip partition removeprefix "
     "removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title "
-    "upper zfill".split()
+    "upper zfill".split()  # noqa: SIM905
 )
 _WIDE_FORMAT = re.compile(r"\d{4}|\*|\{[^}]*\{")  # a width of thousands, or one that an argument gives
 _WIDE_TIME = re.compile(r"\d{3}")
@@ -65,7 +66,7 @@ class Refused(jinja2.TemplateError):
 class _SafeNamespace(Namespace):
     """`namespace()` without names that begin with an underscore, as transformers has it."""
 
-    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N805  `namespace(self=...)` is valid
+    def __init__(*args: Any, **kwargs: Any) -> None:  # `namespace(self=...)` is valid
         attributes = dict(*args[1:], **kwargs)
         for name in attributes:
             _refuse_private(name)
@@ -103,7 +104,7 @@ class _Guards(NodeTransformer):
         node.body.insert(0, self._tick())
         return node
 
-    visit_CallBlock = visit_Macro  # type: ignore[assignment]  # noqa: N815
+    visit_CallBlock = visit_Macro  # noqa: N815
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
@@ -207,7 +208,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         if size > self._limit:
             raise TooMuch
 
-    def concat(self, parts: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(self, parts: Iterable[str]) -> str:
         """How the library joins what a block wrote."""
         pieces = list(parts)
         self._expect(sum(map(len, pieces)))

@@ -13,16 +13,16 @@ from typing import Any, Literal, get_args
 from localchat.errors import BadWeights
 
 SpacePrefix = Literal["never", "first", "every"]
-"""Where a space is put before text: nowhere, before the first piece, or also before every piece after a control token."""
+"""Where a space is put before text: nowhere, before the first piece, also before every piece after a control token."""
 
 Spelling = Literal["byte_letters", "sentencepiece"]
-"""How the vocabulary writes bytes: in the letters of `byte_letters`, or as UTF-8 with U+2581 for a space and `<0x0A>`."""
+"""How the vocabulary writes bytes: in the letters of `byte_letters`; as UTF-8 with U+2581 for a space, and `<0x0A>`."""
 
 END_OF_GENERATION = frozenset(
     {
         "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<turn|>",
-        "<|endoftext|>", "<|end_of_text|>", "<|end_of_turn|>", "<|eot|>", "</s>", "<eos>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
-        "<end_of_utterance>", "<｜end▁of▁sentence｜>",
+        "<|endoftext|>", "<|end_of_text|>", "<|end_of_turn|>", "<|eot|>", "</s>", "<eos>", "<EOT>", "_<EOT>", "[EOT]",
+        "[EOS]", "<end_of_utterance>", "<｜end▁of▁sentence｜>",
         # a code model that begins another file has finished its answer
         "<|fim_pad|>", "<|repo_name|>", "<reponame>", "<|file_sep|>",
     }

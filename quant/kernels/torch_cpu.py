@@ -1,7 +1,7 @@
 """What stock torch offers on a CPU: its int4 and int8 products with bfloat16 activations.
 
-These products read every weight once for a few rows, which is decoding. They do not block for the cache and use no matrix
-unit, so for many rows, which is prefill, the weights are expanded for one call of a dense product.
+These products read every weight once for a few rows, which is decoding. They do not block for the cache and use no
+matrix unit, so for many rows, which is prefill, the weights are expanded for one call of a dense product.
 """
 
 from __future__ import annotations

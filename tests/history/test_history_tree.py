@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import asdict
 
 import pytest
@@ -167,3 +168,13 @@ def test_a_failed_step_leaves_nothing_half_done(store: HistoryStore, monkeypatch
     assert (store.branch(conversation.id), store.draft(conversation.id)) == ([], "precious")
     store.add_message(conversation.id, None, "user", "precious", clears_draft=True)  # and the store still works
     assert (_contents(store, conversation.id), store.draft(conversation.id)) == (["precious"], "")
+
+
+def test_the_file_itself_refuses_to_lose_a_message_that_others_follow(store: HistoryStore) -> None:
+    conversation = store.create_conversation()
+    question = store.add_message(conversation.id, None, "user", "q")
+    _reply(store, conversation.id, question.id, "a")
+    for statement in ("DELETE FROM conversations", "DELETE FROM messages WHERE role = 'user'"):
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"), store._database.writing() as connection:
+            connection.execute(statement)
+    assert _contents(store, conversation.id) == ["q", "a"]

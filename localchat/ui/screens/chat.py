@@ -52,9 +52,10 @@ class ChatScreen(Screen[None]):
         with Horizontal(id="desk"):
             yield Sidebar(id="sidebar")
             with Vertical(id="page"):
-                yield TitleBar(id="title")
+                with Vertical(classes="measure top"):
+                    yield TitleBar(id="title")
                 yield Transcript(id="transcript")
-                with Vertical(id="foot"):
+                with Vertical(classes="measure"), Vertical(id="foot"):
                     yield Composer(id="composer")
                     yield StatusLine(id="status")
         yield KeyBar(id="keys")

@@ -55,6 +55,7 @@ class ReplyView(MessageView):
         super().__init__(message)
         self._body: ReplyMarkdown | None = ReplyMarkdown(visible_text(message.text)) if message.text else None
         self._foot = Static(classes="footnote", markup=False)
+        self._foot.auto_links = False
         self._waiting_for = ""
 
     def compose(self) -> ComposeResult:

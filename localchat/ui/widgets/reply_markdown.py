@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import cache
+from typing import Any, ClassVar
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
+from pygments.token import Token  # type: ignore[import-untyped]
 from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.highlight import HighlightTheme, highlight
 from textual.widgets import Label, Markdown, Static
 from textual.widgets._markdown import MarkdownBlock, MarkdownFence
 
@@ -27,6 +30,31 @@ BREATH = 4
 
 LONGEST_HIGHLIGHTED = 20_000
 """Characters of a code block above which colours cost more than they give."""
+
+
+class CodeColors(HighlightTheme):
+    """Quiet: words of the language in the accent colour, text and numbers beside it, remarks dim."""
+
+    STYLES: ClassVar[dict[Any, str]] = {  # type: ignore[misc]
+        Token.Comment: "$foreground 55% italic",
+        Token.Comment.Preproc: "$secondary",
+        Token.Keyword: "$primary",
+        Token.Keyword.Constant: "$secondary",
+        Token.Literal.Number: "$secondary",
+        Token.Literal.String: "$secondary",
+        Token.Literal.String.Doc: "$foreground 55% italic",
+        Token.Name.Builtin.Pseudo: "$foreground 80% italic",
+        Token.Name.Class: "bold",
+        Token.Name.Constant: "$secondary",
+        Token.Name.Decorator: "$primary",
+        Token.Name.Function: "bold",
+        Token.Name.Tag: "$primary",
+        Token.Name.Attribute: "$secondary",
+        Token.Operator.Word: "$primary",
+        Token.Generic.Heading: "bold",
+        Token.Generic.Deleted: "$text-error",
+        Token.Generic.Inserted: "$text-success",
+    }
 
 
 def _keep_line_breaks(state: StateCore) -> None:
@@ -60,7 +88,9 @@ class CodeBlock(MarkdownFence):
             name = "text"
         if len(code) > LONGEST_HIGHLIGHTED:
             name = "text"
-        return super().highlight(code, name, ansi, dark)
+        if ansi:
+            return super().highlight(code, name, ansi, dark)
+        return highlight(code, language=name, theme=CodeColors)
 
 
 class ReplyMarkdown(Markdown):

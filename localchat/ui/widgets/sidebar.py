@@ -104,12 +104,13 @@ class Sidebar(Vertical):
         day = None
         for chat in chats:
             if chat.day != day:
+                gap = "\n" if day is not None else ""
                 day = chat.day
-                options.append(Option(Content.styled(day, FAINT), disabled=True))
+                options.append(Option(Content.styled(f"{gap}  {day}", FAINT), disabled=True))
             options.append(Option(self._line(chat), id=chat.id))
         if not chats:
             empty = "Nothing found" if self.query_text else "No chats yet"
-            options.append(Option(Content.styled(empty, FAINT), disabled=True))
+            options.append(Option(Content.styled(f"  {empty}", FAINT), disabled=True))
         chat_list.set_options(options)
         wanted = {option.id: index for index, option in enumerate(options) if option.id}
         chat_list.highlighted = wanted.get(above_cursor) if above_cursor else None
@@ -117,9 +118,9 @@ class Sidebar(Vertical):
     def _line(self, chat: ShownChat) -> Content:
         open_now = chat.id == self._current
         title = Content.styled(one_line(chat.title) or "New chat", f"{PLAIN} bold" if open_now else MUTED)
-        line = Content.assemble(("▌" if open_now else " ", ACCENT), title)
+        line = Content.assemble(("▌ " if open_now else "  ", ACCENT), title)
         if chat.snippet:
-            line = Content("\n").join([line, Content.styled(f" {one_line(chat.snippet)}", FAINT)])
+            line = Content("\n").join([line, Content.styled(f"  {one_line(chat.snippet)}", FAINT)])
         return line
 
     @on(Input.Changed)

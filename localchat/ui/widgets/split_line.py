@@ -11,6 +11,7 @@ class SplitLine(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.auto_links = False  # what can be clicked looks like the rest of the line
         self._left = Content()
         self._right = Content()
 

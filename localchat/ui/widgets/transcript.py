@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
@@ -23,6 +23,11 @@ class EarlierMessages(Static):
     """Stands for the messages above that are not laid out yet."""
 
 
+class Column(Vertical):
+    """The messages. At least as high as the window: Textual lets an anchored scroll sink to negative values, which
+    would set a short conversation at the bottom of the screen."""
+
+
 class EmptyPage(Static):
     """What a new chat shows."""
 
@@ -36,16 +41,18 @@ class Transcript(VerticalScroll, can_focus=False):
         self._filling = False
 
     def compose(self) -> ComposeResult:
-        yield EmptyPage(
-            Content("\n").join(
-                [
-                    Content.styled("localchat", f"{ACCENT} bold"),
-                    Content.styled("Nothing you write leaves this machine.", MUTED),
-                ]
+        with Column():
+            yield EmptyPage(
+                Content("\n").join(
+                    [
+                        Content.styled("localchat", f"{ACCENT} bold"),
+                        Content.styled("Nothing you write leaves this machine.", MUTED),
+                    ]
+                )
             )
-        )
 
     def on_mount(self) -> None:
+        self._column = self.query_one(Column)
         self.anchor()
 
     async def show_messages(self, messages: Sequence[ShownMessage]) -> None:
@@ -55,19 +62,19 @@ class Transcript(VerticalScroll, can_focus=False):
             self._above, visible = list(messages[:-PAGE]), messages[-PAGE:]
             self._update_top(bool(messages))
             if self._above:
-                await self.mount(EarlierMessages(self._earlier_text()))
-            await self.mount_all(_view(message) for message in visible)
+                await self._column.mount(EarlierMessages(self._earlier_text()))
+            await self._column.mount_all(_view(message) for message in visible)
         self.anchor()
 
     async def add(self, *messages: ShownMessage) -> None:
         """Add these at the end and go there: the user has just sent something."""
         self._update_top(True)
-        await self.mount_all(_view(message) for message in messages)
+        await self._column.mount_all(_view(message) for message in messages)
         self.anchor()
 
     async def add_notice(self, text: str) -> None:
         self._update_top(True)
-        await self.mount(Notice(text))
+        await self._column.mount(Notice(text))
 
     def view_of(self, message_id: str) -> MessageView | None:
         for view in self.query(MessageView):
@@ -138,7 +145,7 @@ class Transcript(VerticalScroll, can_focus=False):
         self._above, fresh = self._above[:-PAGE], self._above[-PAGE:]
         before = self.virtual_size.height
         mark = self.query_one(EarlierMessages)
-        await self.mount_all([_view(message) for message in fresh], before=first)
+        await self._column.mount_all([_view(message) for message in fresh], before=first)
         if self._above:
             mark.update(self._earlier_text())
         else:
