@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 
 from localchat.commands.edge import guarded
+from localchat.openmp import wait_passively
 
 
 def main() -> None:
+    wait_passively()
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     if not arguments and sys.stdin.isatty() and sys.stdout.isatty():

@@ -90,6 +90,18 @@ class SamplingOptions:
                 raise InvalidSetting(f"{key} is {value!r}, but must be {limits}.")
 
 
+def sampling_options(chosen: Mapping[str, float]) -> SamplingOptions:
+    """Options from what was chosen somewhere, the defaults for the rest.
+
+    Raises:
+        InvalidSetting: a name is not one of the options, or a value is out of its range.
+    """
+    if unknown := sorted(set(chosen) - set(SAMPLING_LIMITS)):
+        raise InvalidSetting(f"There is no sampling option {unknown[0]!r}; there are {', '.join(SAMPLING_LIMITS)}.")
+    options: Mapping[str, Any] = chosen
+    return SamplingOptions(**options)
+
+
 @dataclass(frozen=True, slots=True)
 class ReplyOptions:
     """What the caller asks of one reply.

@@ -84,14 +84,13 @@ def unpack_scale_rows(packed: Tensor, ids: Tensor) -> Tensor:
 
 def _unpack_row_words(words: Tensor, bits: int) -> Tensor:
     """int32 words [rows, block, load] in row order to codes [rows, K]."""
-    rows = words.shape[0]
     if bits == 8:
-        return words.contiguous().view(torch.int8).reshape(rows, -1)
+        return words.contiguous().view(torch.int8).flatten(1)
     # A word has 8 codes. Widened to 64 bits, the low nibbles stay in the low half and the high ones move to the high
     # half, which (little-endian) is the order of the columns.
     wide = torch.empty(words.shape, dtype=torch.int64, device=words.device).copy_(words)
     high = (wide & 0xF0F0F0F0).bitwise_left_shift_(28)
-    return wide.bitwise_and_(0x0F0F0F0F).bitwise_or_(high).view(torch.uint8).reshape(rows, -1)
+    return wide.bitwise_and_(0x0F0F0F0F).bitwise_or_(high).view(torch.uint8).flatten(1)
 
 
 def _pad_rows(matrix: Tensor) -> Tensor:

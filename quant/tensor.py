@@ -123,10 +123,11 @@ class QuantTensor:
 
     def _weights(self, codes: Tensor, scales: Tensor, minimums: Tensor | None) -> Tensor:
         """Codes [rows, K], scales and minimums [rows, groups] to float32 [rows, K]."""
-        weights = codes.to(torch.float32).view(codes.shape[0], scales.shape[1], -1)
+        rows, columns, groups = *codes.shape, scales.shape[1]
+        weights = codes.to(torch.float32).view(rows, groups, columns // groups)
         if self.spec.bits == 4 and self.spec.symmetric:
             weights -= 8  # before scaling: a negative scale times zero is then -0, as it is in GGUF's Q4_0
         weights *= scales.to(torch.float32).unsqueeze(-1)
         if minimums is not None:
             weights += minimums.to(torch.float32).unsqueeze(-1)
-        return weights.view(codes.shape)
+        return weights.view(rows, columns)

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from localchat.openmp import wait_passively
+
+wait_passively()  # before any test imports torch
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -17,6 +17,7 @@ from localchat.commands.progress import ProgressLine, say
 from localchat.commands.text_files import read_text
 from localchat.config import Config, load_config
 from localchat.errors import HistoryUnavailable, InvalidSetting, LocalChatError
+from localchat.history.records import EndStatus
 from localchat.history.store import HistoryStore
 from localchat.messages import Message, PromptFitted, PromptProgress, ReplyDone, ReplyOptions, TextDelta
 from localchat.paths import history_file
@@ -69,7 +70,8 @@ class _Ask:
             messages = [Message("system", system), *turns] if system else turns
             reply = store.begin_reply(conversation, parent.id, path.name)
             written: list[str] = []
-            status, stats, problem = "interrupted", None, ""
+            status: EndStatus = "interrupted"
+            stats, problem = None, ""
             try:
                 done = self._answer(path, messages, written)
                 status, stats = "complete", asdict(done)
@@ -80,7 +82,7 @@ class _Ask:
                 status, problem = "error", str(error)
                 raise
             finally:
-                store.finish(reply, "".join(written), status, stats=stats, error=problem)  # type: ignore[arg-type]
+                store.finish(reply, "".join(written), status, stats=stats, error=problem)
 
     def _answer(self, path: Path, messages: list[Message], written: list[str]) -> ReplyDone:
         """Stream the reply to standard output; what was written so far is in `written` whatever happens."""

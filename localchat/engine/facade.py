@@ -36,6 +36,7 @@ from localchat.messages import (
     ReplyOptions,
     SamplingOptions,
     TextDelta,
+    sampling_options,
 )
 from localchat.model.decoder import Check
 from localchat.model.device import configure_threads
@@ -141,7 +142,7 @@ class Engine:
         model = self._ready()
         began = time.perf_counter()
         check = _checker(stop)
-        sampling = SamplingOptions(**{**model.loaded.sampling, **options.sampling})
+        sampling = sampling_options({**model.loaded.sampling, **options.sampling})
         if sampling.seed is None:
             sampling = replace(sampling, seed=secrets.randbits(32))
         fitted = fit(messages, model.text.encode, model.info.context_length, options.max_tokens)

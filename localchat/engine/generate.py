@@ -7,7 +7,7 @@ and leaves the cache with whole tokens only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -22,38 +22,17 @@ _FIRST_CHUNK = 64
 _CHUNKS = (16, 32, 64, 128, 256, 512)  # few sizes, so that a reply made again seldom meets other roundings
 
 
-def prefill(
-    decoder: Decoder,
-    cache: KVCache,
-    ids: Sequence[int],
-    *,
-    check: Check | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Tensor:
-    """Read `ids` (at least one) after what the cache holds.
+def prefill_steps(
+    decoder: Decoder, cache: KVCache, ids: Sequence[int], *, check: Check | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """Read `ids` (at least one) after what the cache holds, in chunks.
 
-    Args:
-        on_progress: called after each chunk with the tokens read and their total.
-
-    Returns:
-        Logits after the last token, float32 [vocab_size].
+    Yields:
+        How many of `ids` were read, and the logits after the last of those, float32 [vocab_size].
 
     Raises:
         ContextOverflow: they do not fit into the cache.
         ValueError: `ids` is empty.
-    """
-    for done, logits in prefill_steps(decoder, cache, ids, check=check):
-        if on_progress is not None:
-            on_progress(done, len(ids))
-    return logits
-
-
-def prefill_steps(
-    decoder: Decoder, cache: KVCache, ids: Sequence[int], *, check: Check | None = None
-) -> Iterator[tuple[int, Tensor]]:
-    """The same, chunk by chunk: yields how many of `ids` were read, and the logits after the last of those.
-
-    Raises: as `prefill` does.
     """
     if not ids:
         raise ValueError("there is nothing to read")

@@ -59,7 +59,7 @@ class Database:
                 f" (schema {found}; this one knows up to {len(MIGRATIONS)}).",
                 "Update localchat, or point LOCALCHAT_DATA_DIR at another folder.",
             )
-        write_ahead = _use_write_ahead_log(connection)
+        write_ahead = use_write_ahead_log(connection)
         # In WAL mode a crash of the program loses nothing and NORMAL keeps the file whole after a power cut.
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if write_ahead else 'FULL'}")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -134,7 +134,7 @@ def _create_private(path: Path) -> None:
         ) from error
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection) -> bool:
+def use_write_ahead_log(connection: sqlite3.Connection) -> bool:
     """Whether the database is in WAL mode now; some file systems have none, and a rollback journal is safe too."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:

@@ -10,7 +10,7 @@ _CLOCK_SLACK_S = 2.0  # the system computes start times from the boot time, whic
 def current() -> tuple[int, float]:
     """Number and start time (seconds since 1970) of this process."""
     # Not at the top: the first frame waits for this package, and only a reply needs psutil.
-    import psutil  # type: ignore[import-untyped,unused-ignore]
+    import psutil
 
     pid = os.getpid()
     return pid, float(psutil.Process(pid).create_time())

@@ -88,7 +88,7 @@ def import_model(
     file_bytes = sum(tensor.nbytes for tensor in tensors.values())
     quantization = {
         "precision": precision(converted),
-        "method": "round to nearest" if bits else "the source's own values",
+        "method": "the source's own blocks where they fit, else round to nearest",
         "parameters": total,
         "file_bytes": file_bytes,
         "bits_per_weight": 8 * file_bytes / total,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -110,7 +111,7 @@ def find_model(name_or_path: str) -> Path:
         return model.path
     if not name_or_path.strip():
         raise ModelNotFound("The name of the model is empty.", "`localchat models` lists what is installed.")
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 (the method raises where there is no such user)
     try:
         if path.is_file() or (path / "config.json").is_file():
             return path

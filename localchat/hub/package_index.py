@@ -20,7 +20,10 @@ only localchat was killed, pip goes on by itself, and the next run follows it in
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -42,6 +45,7 @@ from localchat.paths import cache_dir, ensure
 _ATTEMPTS = 3
 _PAUSE_S = 1.0
 _POLL_S = 0.1
+_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 _SPARE_BYTES = 64 << 20  # what should stay free on the disk
 
 
@@ -102,6 +106,8 @@ class PackageDownload:
                 self._fetch_model()
             return self._model
         except OSError as error:
+            if error.errno not in _STORAGE_ERRORS:  # a callback's own, such as a broken pipe
+                raise
             raise StorageFailed(
                 f"The folder {self._folder} cannot be written ({error.strerror or error}).",
                 "Make room there, or point LOCALCHAT_CACHE_DIR at another folder.",
@@ -228,11 +234,11 @@ class PackageDownload:
         """Of the wheel on its way: the longest file, since pip first writes it in one place, then in another."""
         sizes = [0]
         for folder in (self._scratch, self._wheels):
-            for path in folder.rglob("*.whl*"):
-                try:
-                    sizes.append(path.stat().st_size)
-                except OSError:  # moved in between
-                    continue
+            for root, _, names in os.walk(folder):
+                for name in names:
+                    if name.endswith((".whl", ".whl.part")):
+                        with contextlib.suppress(FileNotFoundError):  # pip moves and removes under our eyes
+                            sizes.append((Path(root) / name).stat().st_size)
         return max(sizes)
 
     def _refuse_more(self, done: int) -> None:

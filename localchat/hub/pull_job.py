@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from types import FrameType
 
 from localchat.errors import DownloadFailed
 from localchat.hub.pull_events import (
@@ -29,6 +31,7 @@ __all__ = [
     "PullJob",
     "PullProgress",
     "Stage",
+    "ending_is_interrupting",
     "to_json",
 ]
 
@@ -107,6 +110,25 @@ class PullJob:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
+
+
+@contextlib.contextmanager
+def ending_is_interrupting() -> Iterator[None]:
+    """While this lasts, being told to end (SIGTERM, SIGHUP) raises KeyboardInterrupt, so that children are ended too.
+
+    For the main thread of `localchat pull`: without it, SIGTERM would leave pip running.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    numbers = [signal.SIGTERM] + ([signal.SIGHUP] if sys.platform != "win32" else [])
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _last_line(stream: asyncio.StreamReader) -> str:

@@ -19,7 +19,7 @@ from localchat.hub.http_answer import Head, HttpAnswer, NotFetchableError
 from localchat.hub.pull_events import Check
 from localchat.hub.transfer_errors import TransferCut
 
-_ATTEMPTS = 5  # in a row without a single new byte
+_ATTEMPTS = 4  # in a row without a single new byte
 
 
 def download(
@@ -42,8 +42,9 @@ def download(
         pause_s: before the second attempt; doubled for each further one.
 
     Raises:
-        NotFetchableError: another client may succeed. TransferCut: given up for now; what came is kept.
-        DownloadFailed: the server gives something else.
+        NotFetchableError: another client may succeed.
+        TransferCut: the bytes were wrong, and are removed.
+        DownloadFailed: given up for now, what came is kept; or the server gives something else.
     """
     partial = target.with_name(target.name + ".part")
     tag = target.with_name(target.name + ".etag")
@@ -59,11 +60,11 @@ def download(
         try:
             _attempt(url, partial, tag, longest, context, check, on_bytes)
             break
-        except TransferCut:
-            failures = 0 if _size(partial) > before else failures + 1
+        except TransferCut as error:
+            failures = 1 if _size(partial) > before else failures + 1
             if failures >= _ATTEMPTS:
-                raise
-            _wait(pause_s * 2**failures, check)
+                raise DownloadFailed(error.message, error.hint) from error
+            _wait(pause_s * 2 ** (failures - 1), check)
     tag.unlink(missing_ok=True)
     with partial.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

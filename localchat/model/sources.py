@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from localchat.errors import BadWeights, ModelNotFound, UnsupportedModel
-from localchat.model.configuration import read_huggingface_config, spec_from_gguf, spec_from_huggingface
+from localchat.model.configuration import (
+    read_huggingface_config,
+    read_recommended_sampling,
+    spec_from_gguf,
+    spec_from_huggingface,
+)
 from localchat.model.families import SourceKind, TensorSource, check_tensors, tensor_plan
 from localchat.model.spec import ModelSpec
 from localchat.weights.gguf_blocks import to_quant_tensor
@@ -37,8 +43,8 @@ class WeightSource(ABC):
     plan: dict[str, TensorSource]
 
     @property
-    def facts(self) -> dict[str, str]:
-        """What the source says about itself for people: "title" and "licence", as far as it does."""
+    def facts(self) -> dict[str, Any]:
+        """What else the source says that config.json keeps: "title", "licence", "sampling", as far as it does."""
         return {}
 
     def is_quantized(self, name: str) -> bool:  # noqa: ARG002
@@ -69,7 +75,7 @@ class GGUFSource(WeightSource):
         self.plan = _checked_plan(self.spec, "gguf", shapes)
 
     @property
-    def facts(self) -> dict[str, str]:
+    def facts(self) -> dict[str, Any]:
         found = {"title": "general.name", "licence": "general.license"}
         metadata = self.file.metadata
         return {ours: metadata[theirs] for ours, theirs in found.items() if isinstance(metadata.get(theirs), str)}
@@ -102,6 +108,11 @@ class CheckpointSource(WeightSource):
         self.file = SafetensorsFile(folder)
         shapes = {name: tuple(self.file.tensor(name).shape) for name in self.file.names}
         self.plan = _checked_plan(self.spec, "huggingface", shapes)
+        self._folder = folder
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"sampling": read_recommended_sampling(self._folder)}
 
     def float32(self, name: str) -> Tensor:
         tensor = self.file.tensor(self.plan[name].name)

@@ -6,7 +6,8 @@ work and memory; this one does:
 - every loop turn and every macro call looks at the clock;
 - every operation that can make something much larger than its operands (`*`, `**`, `%`, `ljust`, `replace`, `join`,
   and so on) is estimated before it runs;
-- every value that a template makes is weighed, so that what is built piece by piece stays bounded too;
+- every value that a template makes is weighed, so that what is built piece by piece stays bounded too, and so is the
+  sum of all that it makes and writes;
 - filters are those of a list: the others either serve web pages or cannot be bounded.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import string
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,32 +26,41 @@ from typing import Any
 import jinja2
 import jinja2.ext
 from jinja2 import nodes
+from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.exceptions import SecurityError
-from jinja2.utils import Namespace
-from jinja2.visitor import NodeTransformer
+
+from localchat.text.template_guards import Generation, Guards, SafeNamespace
 
 MAX_WEIGHT = 4_000_000
 """Characters, or elements counted 8 each, that one value may have (or four times the conversation, if that is more)."""
+MAX_MADE = 32
+"""Times the former: what all values of one rendering may weigh together, those included that are soon forgotten."""
 MAX_SECONDS = 5.0
 """A conversation of a thousand messages takes some milliseconds."""
 MAX_SOURCE = 256 * 1024
 """Characters of a template; the longest in use have some 30,000."""
 
 _FILTERS = frozenset(
-    "abs capitalize count d default dictsort e escape first float groupby indent int items join last length list lower "
-    "map max min reject rejectattr replace reverse safe select selectattr sort string title trim truncate unique upper "
-    "wordcount".split()  # noqa: SIM905
-)
+    {
+        "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "groupby",
+        "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min", "reject",
+        "rejectattr", "replace", "reverse", "safe", "select", "selectattr", "sort", "string", "title", "trim",
+        "truncate", "unique", "upper", "wordcount"
+    }
+)  # fmt: skip
 _STRING_METHODS = frozenset(
-    "capitalize casefold center count endswith expandtabs find format format_map index isalnum isalpha isascii "
-    "isdecimal isdigit islower isnumeric isspace istitle isupper join ljust lower lstrip partition removeprefix "
-    "removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title "
-    "upper zfill".split()  # noqa: SIM905
-)
-_WIDE_FORMAT = re.compile(r"\d{4}|\*|\{[^}]*\{")  # a width of thousands, or one that an argument gives
-_WIDE_TIME = re.compile(r"\d{3}")
+    {
+        "capitalize", "casefold", "center", "count", "endswith", "expandtabs", "find", "format", "format_map",
+        "index", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace",
+        "istitle", "isupper", "join", "ljust", "lower", "lstrip", "partition", "removeprefix", "removesuffix",
+        "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines",
+        "startswith", "strip", "swapcase", "title", "upper", "zfill"
+    }
+)  # fmt: skip
+_MAX_INT_BITS = 4096
+_WIDE = re.compile(r"\d{4}")
+_WIDE_PERCENT = re.compile(r"%[^A-Za-z%]*?(?:\d{4}|\*)")  # a width of thousands, or one that an argument gives
 
 
 class TooMuch(jinja2.TemplateError):
@@ -63,77 +74,6 @@ class Refused(jinja2.TemplateError):
     """The template itself refuses the conversation (`raise_exception`)."""
 
 
-class _SafeNamespace(Namespace):
-    """`namespace()` without names that begin with an underscore, as transformers has it."""
-
-    def __init__(*args: Any, **kwargs: Any) -> None:  # `namespace(self=...)` is valid
-        attributes = dict(*args[1:], **kwargs)
-        for name in attributes:
-            _refuse_private(name)
-        Namespace.__init__(args[0], attributes)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        _refuse_private(name)
-        super().__setitem__(name, value)
-
-    def __repr__(self) -> str:
-        return "<Namespace>"  # its values may refer to each other, and to itself
-
-
-def _refuse_private(name: object) -> None:
-    if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace cannot have the attribute {name!r}")
-
-
-class _Guards(NodeTransformer):
-    """Rewrites a parsed template so that loops report to the clock and new values are weighed."""
-
-    def _tick(self) -> nodes.Node:
-        return nodes.ExprStmt(self._environment_call("tick", []))
-
-    def _environment_call(self, name: str, arguments: list[nodes.Expr]) -> nodes.Expr:
-        return nodes.Call(nodes.EnvironmentAttribute(name), arguments, [], None, None)
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        node.body.insert(0, self._tick())
-        return node
-
-    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        node.body.insert(0, self._tick())
-        return node
-
-    visit_CallBlock = visit_Macro  # noqa: N815
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._environment_call("concatenate", node.nodes)
-
-    def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._environment_call("weighed", [node])
-
-    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._environment_call("weighed", [node])
-
-    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._environment_call("weighed", [node]) if node.ctx == "load" else node
-
-
-class _Generation(jinja2.ext.Extension):
-    """`{% generation %}`, which marks the assistant's part for training; to us it is its content."""
-
-    tags = {"generation"}  # noqa: RUF012  the library declares it so
-
-    def parse(self, parser: jinja2.parser.Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.Scope(body).set_lineno(line)
-
-
 class TemplateSandbox(ImmutableSandboxedEnvironment):
     """The environment of one template. Renders one conversation at a time: `begin`, then render."""
 
@@ -141,14 +81,14 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols], optimized=False
+            trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols], optimized=False
         )
         self.filters = {name: self._guarded_filter(name, self.filters[name]) for name in _FILTERS}
         self.filters["tojson"] = self._to_json
         del self.globals["lipsum"]
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime_now
-        self.globals["namespace"] = _SafeNamespace
+        self.globals["namespace"] = SafeNamespace
         self.globals["dict"] = lambda *args, **kwargs: dict(*args, **kwargs)
         self.begin([])
 
@@ -159,7 +99,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         size = self.weigh(list(messages))
         self._known = {id(message): self.weigh(message) for message in messages}
         self._limit = max(MAX_WEIGHT, 4 * size)
-        self._filtered = 0
+        self._made = 0
         self._deadline = time.monotonic() + MAX_SECONDS
 
     # --- limits --------------------------------------------------------------------------------------------------
@@ -185,7 +125,9 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
             if isinstance(item, (str, bytes)):
                 total += len(item)
             elif isinstance(item, int):
-                total += item.bit_length() >> 2
+                if item.bit_length() > _MAX_INT_BITS:
+                    raise TooMuch
+                total += 8
             elif isinstance(item, (dict, list, tuple, set, frozenset)):
                 if id(item) in self._known:
                     total += self._known[id(item)]
@@ -199,8 +141,14 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         return total
 
     def weighed(self, value: Any) -> Any:
-        """`value`, unless it is over the limit."""
+        """`value`, unless it, or all that was made so far, is over the limit."""
         self.weigh(value)
+        if isinstance(value, str):
+            self._made += len(value) + 8
+        elif isinstance(value, (list, tuple, dict)):
+            self._made += 8 * len(value)  # its elements were counted when they were made
+        if self._made > MAX_MADE * self._limit:
+            raise TooMuch
         return value
 
     def _expect(self, size: float) -> None:
@@ -208,11 +156,16 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         if size > self._limit:
             raise TooMuch
 
+    def _expect_int(self, bits: int) -> None:
+        if bits > 2 * _MAX_INT_BITS:
+            raise TooMuch
+
     def concat(self, parts: Iterable[str]) -> str:
         """How the library joins what a block wrote."""
         pieces = list(parts)
         self._expect(sum(map(len, pieces)))
-        return "".join(pieces)
+        text: str = self.weighed("".join(pieces))
+        return text
 
     def concatenate(self, *values: Any) -> str:
         """The operator `~`."""
@@ -221,7 +174,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
     # --- what templates do ---------------------------------------------------------------------------------------
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree = _Guards().visit(super()._parse(source, name, filename))
+        tree = Guards().visit(super()._parse(source, name, filename))
         tree.set_environment(self)
         return tree  # type: ignore[no-any-return]
 
@@ -246,7 +199,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         elif name == "replace" and len(args) >= 2:
             self._expect_replace(owner, args[0], args[1])
         elif name in ("format", "format_map"):
-            self._expect_format(owner, (args, kwargs))
+            self._expect_format(owner, "{", (args, kwargs))
         elif name == "expandtabs":
             self._expect(owner.count("\t") * max([8, *_numbers(args, kwargs)]))
         elif name in ("ljust", "rjust", "center", "zfill"):
@@ -262,27 +215,29 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         if isinstance(old, str) and isinstance(new, str):
             self._expect(len(text) + text.count(old) * len(new))
 
-    def _expect_format(self, template: str, values: Any) -> None:
-        if _WIDE_FORMAT.search(template):
+    def _expect_format(self, template: str, sign: str, values: Any) -> None:
+        if sign == "%":
+            wide = bool(_WIDE_PERCENT.search(template))
+        else:
+            specs = [spec or "" for _, _, spec, _ in string.Formatter().parse(template)]
+            wide = any("{" in spec or _WIDE.search(spec) for spec in specs)
+        if wide:
             raise TooMuch
-        self._expect(len(template) + (template.count("{") + template.count("%")) * self.weigh(values))
+        self._expect(len(template) + template.count(sign) * self.weigh(values))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         self.tick()
         if operator == "*":
             if isinstance(left, int) and isinstance(right, int):
-                self._expect((left.bit_length() + right.bit_length()) / 4)
+                self._expect_int(left.bit_length() + right.bit_length())
             elif isinstance(right, int):
                 self._expect((self.weigh(left) + 8) * max(right, 0))
             elif isinstance(left, int):
                 self._expect((self.weigh(right) + 8) * max(left, 0))
         elif operator == "**" and isinstance(left, int) and isinstance(right, int) and right > 0:
-            self._expect(left.bit_length() * right / 4)
+            self._expect_int(left.bit_length() * right)
         elif operator == "%" and isinstance(left, (str, bytes)):
-            self._expect_format(str(left), right)
-        elif operator == "+" and isinstance(left, str) and isinstance(right, str):
-            self._expect(len(left) + len(right))
-            return super().call_binop(context, operator, left, right)
+            self._expect_format(str(left), "%", right)
         return self.weighed(super().call_binop(context, operator, left, right))
 
     def _guarded_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -300,13 +255,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
             elif name == "indent":
                 widths = [len(width) if isinstance(width, str) else width for width in (*rest, *kwargs.values())]
                 self._expect(len(str(value)) + (str(value).count("\n") + 1) * max([4, *widths]))
-            result = self.weighed(function(*hidden, value, *rest, **kwargs))
-            if isinstance(result, str):
-                # `map` runs filters out of sight of the loops' clock and of whatever weighs the list that it makes
-                self._filtered += len(result)
-                if self._filtered > 16 * self._limit:
-                    raise TooMuch
-            return result
+            return self.weighed(function(*hidden, value, *rest, **kwargs))
 
         functools.update_wrapper(guarded, function)
         return guarded
@@ -320,9 +269,17 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         sort_keys: bool = False,
     ) -> str:
         """The filter `tojson` as transformers has it: without HTML escapes."""
-        width = len(indent) if isinstance(indent, str) else indent or 0
-        self._expect(self.weigh(value) * (width + 1) / 8)
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+        self.tick()
+        self.weigh((value, separators))
+        if indent is not None and (len(indent) if isinstance(indent, str) else abs(indent)) > 100:
+            raise TooMuch
+        encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+        size, parts = 0, []
+        for part in encoder.iterencode(value):
+            size += len(part)
+            self._expect(size)
+            parts.append(part)
+        return self.concat(parts)
 
 
 def _numbers(args: Iterable[Any], kwargs: Mapping[str, Any]) -> list[int]:
@@ -334,6 +291,6 @@ def _raise_exception(message: str) -> None:
 
 
 def _strftime_now(format: str) -> str:
-    if len(format) > 1000 or _WIDE_TIME.search(format):
+    if len(format) > 1000 or re.search(r"\d{3}", format):
         raise TooMuch
     return datetime.now().strftime(format)

@@ -83,3 +83,9 @@ BY_ID = {action.id: action for action in ACTIONS}
 
 def bindings() -> list[Binding]:
     return [action.binding() for action in ACTIONS]
+
+
+def key_names(keys: str) -> str:
+    """Keys as people write them: Ctrl+N, F2, Alt+Up."""
+    names = [key.replace("comma", ",").replace("escape", "esc") for key in keys.split(",")]
+    return ", ".join("+".join(part.capitalize() for part in name.split("+")) for name in names)

@@ -16,12 +16,12 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from localchat.config import Config, Value, load_config, save_setting
-from localchat.engine.client import EngineClient, EngineLink
+from localchat.engine.client import EngineLink
 from localchat.errors import HistoryUnavailable, InvalidSetting, LocalChatError, ModelNotFound
 from localchat.history.store import HistoryStore
 from localchat.paths import history_file
 from localchat.ui import themes
-from localchat.ui.actions import ACTIONS
+from localchat.ui.actions import ACTIONS, key_names
 from localchat.ui.model_shelf import ModelChoice, ModelShelf
 from localchat.ui.screens.chat import ChatScreen
 from localchat.ui.session import ChatSession, Preferences
@@ -93,12 +93,17 @@ class LocalChatApp(App[None]):
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.call_after_refresh(self._prepare)
         for trouble in self._troubles:
             self.notify(trouble, severity="warning", timeout=20, markup=False)
         if self.config.model is None and self.shelf.is_empty():
             self._first_start()
         else:
             self.call_after_refresh(self._start_engine)
+
+    @work(thread=True)
+    def _prepare(self) -> None:
+        """Import, while nobody waits, what the first reply will need."""
 
     # ---- models
 
@@ -213,13 +218,14 @@ class LocalChatApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         if screen is self.chat_screen:
             for action in ACTIONS:
-                yield SystemCommand(action.title, action.explanation, self._command(f"screen.{action.name}"))
+                keys = key_names(self._keymap.get(action.id, action.keys))
+                yield SystemCommand(action.title, f"{keys} · {action.explanation}", self._command(action.name))
         yield SystemCommand("Theme", "Change the colours.", self.action_change_theme)
         yield SystemCommand("Quit", "Everything is saved.", self.action_quit)
 
     def _command(self, action: str) -> Any:
         async def run() -> None:
-            await self.run_action(action)
+            await self.run_action(action, self.chat_screen)
 
         return run
 
@@ -236,10 +242,11 @@ class LocalChatApp(App[None]):
 
     async def action_quit(self) -> None:
         """Save the draft and the reply that is being written, end the engine, and go."""
-        if self.chat_screen.is_mounted:
-            self.chat_screen.save_draft()
-        await self.session.close()
+        self.chat_screen.save_draft()
         self.exit()
+
+    async def on_unmount(self) -> None:
+        await self.session.close()
 
 
 def open_history(path: Path | None = None) -> tuple[HistoryStore, str]:
@@ -250,8 +257,8 @@ def open_history(path: Path | None = None) -> tuple[HistoryStore, str]:
         return HistoryStore.in_memory(), str(error)
 
 
-def run(model: str | None = None) -> None:
-    """Open the app and stay in it until the user leaves.
+def run(engine: EngineLink, model: str | None = None) -> int:
+    """Open the app and stay in it until the user leaves; returns the exit status.
 
     Args:
         model: name or path; overrides the settings.
@@ -267,7 +274,9 @@ def run(model: str | None = None) -> None:
     store, trouble = open_history()
     if trouble:
         troubles.append(trouble)
+    app = LocalChatApp(engine, store, config, troubles=troubles)
     try:
-        LocalChatApp(EngineClient(), store, config, troubles=troubles).run()
+        app.run()
     finally:
         store.close()
+    return app.return_code or 0

@@ -6,11 +6,11 @@ import math
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units, as download pages give them: 98 MB, 1.1 GB."""
+    """Bytes in decimal units, as download pages give them: 98 MB, 5.2 MB, 1.1 GB."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
             value = count / scale
-            return f"{value:.1f} {unit}" if value < 10 and unit == "GB" else f"{value:.0f} {unit}"
+            return f"{value:.1f} {unit}" if value < 10 and unit != "kB" else f"{value:.0f} {unit}"
     return f"{count:.0f} B"
 
 

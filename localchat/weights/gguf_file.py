@@ -17,7 +17,7 @@ from torch import Tensor
 
 from localchat.errors import BadWeights, UnsupportedModel
 from localchat.weights import gguf_types
-from localchat.weights.gguf_header import HeaderReader
+from localchat.weights.gguf_header import HeaderReader, shown
 from localchat.weights.gguf_types import GGUFType
 
 _VERSIONS = (2, 3)
@@ -122,8 +122,8 @@ def _read_metadata(reader: HeaderReader, count: int) -> dict[str, Any]:
     for _ in range(count):
         key = reader.string("a metadata key")
         if key in metadata:
-            reader.fail(f"the metadata key {key!r} is there twice")
-        metadata[key] = reader.value(reader.uint32(f"the type of {key!r}"), repr(key))
+            reader.fail(f"the metadata key {shown(key)} is there twice")
+        metadata[key] = reader.value(reader.uint32(f"the type of {shown(key)}"), shown(key))
     return metadata
 
 
@@ -133,18 +133,18 @@ def _read_directory(reader: HeaderReader, count: int, alignment: int) -> dict[st
     for _ in range(count):
         name = reader.string("a tensor name")
         if name in claimed:
-            reader.fail(f"the tensor {name!r} is there twice")
+            reader.fail(f"the tensor {shown(name)} is there twice")
         claimed[name] = _read_tensor(reader, name, alignment)
     start = -(-reader.position // alignment) * alignment
     for info, _, offset in claimed.values():
         if start + offset + info.nbytes > reader.size:
-            reader.fail(f"it ends at byte {reader.size}, before the end of the tensor {info.name!r}")
+            reader.fail(f"it ends at byte {reader.size}, before the end of the tensor {shown(info.name)}")
     return {name: _Entry(info, kind, start + offset) for name, (info, kind, offset) in claimed.items()}
 
 
 def _read_tensor(reader: HeaderReader, name: str, alignment: int) -> tuple[TensorInfo, GGUFType, int]:
     """One directory entry after its name: what it is, and its offset from where the data starts."""
-    label = f"the tensor {name!r}"
+    label = f"the tensor {shown(name)}"
     dimensions = reader.uint32(label)
     if not 1 <= dimensions <= _MAX_DIMENSIONS:
         reader.fail(f"{label} claims {dimensions} dimensions")

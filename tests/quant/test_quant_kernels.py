@@ -14,8 +14,13 @@ from quant.spec import QuantSpec
 from quant.tensor import QuantTensor
 
 CPU = torch.device("cpu")
-CANDIDATES: list[Candidate] = [torch_cpu.Int4(), torch_cpu.Int8Row(), torch_cpu.Int8Group(), torch_dense.Dense()]
 SPECS = [QuantSpec(4), QuantSpec(4, 32, symmetric=True), QuantSpec(4, 64), QuantSpec(8, 0), QuantSpec(8, 32)]
+SUITED: list[tuple[Candidate, QuantSpec]] = [
+    *((torch_cpu.Int4(), spec) for spec in SPECS[:3]),
+    (torch_cpu.Int8Row(), QuantSpec(8, 0)),
+    (torch_cpu.Int8Group(), QuantSpec(8, 32)),
+    *((torch_dense.Dense(), spec) for spec in SPECS),
+]
 ROWS = [1, 2, 3, 5, 7, 8, 9, 17, 64, 65, 130]
 SHAPES = [(1, 32), (16, 64), (50, 96), (33, 576), (130, 896)]
 
@@ -29,8 +34,8 @@ def example(spec: QuantSpec, rows: int, columns: int) -> QuantTensor:
 def assert_close_for_bfloat16(y: Tensor, x: Tensor, tensor: QuantTensor) -> None:
     """Four roundings of 8 bits (input, weight or scale, two outputs) of relative size 2**-9 each bound a product.
 
-    Those of inputs and scales add up over |x| @ |w|. Random signs make the error far smaller than the bound, so its root
-    mean square is held to a tenth of it as well.
+    Those of inputs and scales add up over |x| @ |w|. Random signs make the error far smaller than that bound, so its
+    root mean square is held against that of the result as well.
     """
     expected = x @ tensor.dequantize().t()
     # int4's zero point is rounded on its own, so the codes' offset counts as weight too.
@@ -44,8 +49,7 @@ def assert_close_for_bfloat16(y: Tensor, x: Tensor, tensor: QuantTensor) -> None
         assert error.square().mean().sqrt() <= 0.006 * expected.square().mean().sqrt()
 
 
-@pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda each: each.name)
-@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize(("candidate", "spec"), SUITED, ids=lambda each: getattr(each, "name", str(each)))
 def test_every_candidate_matches_the_reference(candidate: Candidate, spec: QuantSpec) -> None:
     if reason := candidate.refusal(example(spec, 16, 64), CPU):
         pytest.skip(reason)

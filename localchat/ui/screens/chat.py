@@ -52,7 +52,7 @@ class ChatScreen(Screen[None]):
         with Horizontal(id="desk"):
             yield Sidebar(id="sidebar")
             with Vertical(id="page"):
-                with Vertical(classes="measure top"):
+                with Vertical(classes="measure top"), Vertical(id="head"):
                     yield TitleBar(id="title")
                 yield Transcript(id="transcript")
                 with Vertical(classes="measure"), Vertical(id="foot"):

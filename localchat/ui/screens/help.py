@@ -12,14 +12,14 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from localchat.ui.actions import ACTIONS
+from localchat.ui.actions import ACTIONS, key_names
 from localchat.ui.ink import ACCENT, MUTED, PLAIN
 
 WRITING = (
     ("Enter", "Send"),
     ("Shift+Enter, Alt+Enter, Ctrl+J", "Break the line"),
     ("Up, when nothing is written", "Bring back the last question"),
-    ("Tab, Shift+Tab", "Move on to the next part of the screen, and back"),
+    ("Tab, Shift+Tab", "Next part of the screen, and back"),
 )
 READING = (
     ("PageUp, PageDown", "Turn the pages of this chat"),
@@ -29,12 +29,6 @@ READING = (
     ("Ctrl+C", "Copy what is selected with the mouse"),
 )
 PROGRAM = (("Ctrl+P", "Everything, by name"), ("Ctrl+Q", "Quit; everything is saved"))
-
-
-def key_name(keys: str) -> str:
-    """Keys as people write them: Ctrl+N, F2, Alt+Up."""
-    names = [key.replace("comma", ",").replace("escape", "esc") for key in keys.split(",")]
-    return ", ".join("+".join(part.capitalize() for part in name.split("+")) for name in names)
 
 
 class HelpScreen(ModalScreen[None]):
@@ -56,7 +50,7 @@ class HelpScreen(ModalScreen[None]):
         groups: dict[str, list[tuple[str, str]]] = {"Writing": list(WRITING)}
         for group, actions in groupby(ACTIONS, key=lambda action: action.group):
             rows = groups.setdefault(group, [])
-            rows.extend((key_name(keymap.get(action.id, action.keys)), action.title) for action in actions)
+            rows.extend((key_names(keymap.get(action.id, action.keys)), action.title) for action in actions)
         groups["Reading"].extend(READING)
         groups["Program"].extend(PROGRAM)
         width = max(len(keys) for rows in groups.values() for keys, _ in rows) + 3

@@ -46,7 +46,8 @@ class ModelScreen(ModalScreen[ModelChoice | None]):
             self.query_one(".hint", Static).update(Content(str(error)))
         for heading, choices in groups:
             if choices:
-                options.append(Option(Content.styled(heading, FAINT), disabled=True))
+                gap = "\n" if options else ""
+                options.append(Option(Content.styled(f"{gap}  {heading}", FAINT), disabled=True))
             for choice in choices:
                 self._choices[choice.name] = choice
                 options.append(Option(self._line(choice), id=choice.name, disabled=bool(choice.damage)))

@@ -131,6 +131,9 @@ class SettingsScreen(ModalScreen[Changes]):
                 markup=False,
             )
 
+    def on_mount(self) -> None:
+        self.query_one(VerticalScroll).call_after_refresh(self.query_one(VerticalScroll).scroll_home, animate=False)
+
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         row = self.query_one(f"#row-{event.input.id}", NumberRow)

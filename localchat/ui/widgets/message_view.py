@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,7 +15,9 @@ from textual.widgets import Static
 
 from localchat.ui.shown import ShownMessage, footnote
 from localchat.ui.visible_text import visible_text
-from localchat.ui.widgets.reply_markdown import ReplyMarkdown
+
+if TYPE_CHECKING:
+    from localchat.ui.widgets.reply_markdown import ReplyMarkdown
 
 
 class MessageView(Vertical, can_focus=True):
@@ -53,7 +55,7 @@ class ReplyView(MessageView):
 
     def __init__(self, message: ShownMessage) -> None:
         super().__init__(message)
-        self._body: ReplyMarkdown | None = ReplyMarkdown(visible_text(message.text)) if message.text else None
+        self._body = _markdown(message.text) if message.text else None
         self._foot = Static(classes="footnote", markup=False)
         self._foot.auto_links = False
         self._waiting_for = ""
@@ -79,7 +81,7 @@ class ReplyView(MessageView):
         self._waiting_for = ""
         self.message = self.message.grown(text)
         if self._body is None:
-            self._body = ReplyMarkdown()
+            self._body = _markdown("")
             self.mount(self._body, before=self._foot)
             self._show_footnote()
         self._body.write(visible_text(text))
@@ -118,3 +120,11 @@ class ReplyView(MessageView):
         newer = Content("›").stylize(Style.from_meta({"@click": "screen.next_version"}))
         place = f"{self.message.version}/{self.message.versions}"
         return Content(" ").join([older, Content(place), newer])
+
+
+def _markdown(text: str) -> ReplyMarkdown:
+    """Imported with the first reply: Markdown and the colours of code are a sixth of what the first frame would wait
+    for."""
+    from localchat.ui.widgets.reply_markdown import ReplyMarkdown
+
+    return ReplyMarkdown(visible_text(text))
