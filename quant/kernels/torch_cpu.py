@@ -26,6 +26,11 @@ from quant.tensor import QuantTensor
 _INT4_DENSE_ROWS = 80
 _INT8_DENSE_ROWS = 16
 
+# torch's packing takes int32 codes, 8 times the size of what they hold, so they are made in pieces. It packs blocks of
+# 16, 32 or 64 rows on their own, by processor, so pieces of whole 64s join to what packing at once would give.
+_PIECE_WEIGHTS = 1 << 20
+_PIECE_ROWS = 64
+
 
 class Int4Kernel(Kernel):
     """int4 as torch packs it: (code - 8) * scale + zero, scale and zero rounded to bfloat16."""
@@ -97,7 +102,9 @@ class _Int4Product:
     """torch's int4 op with its own packing of codes [N, K] and scales [N, groups]; N a multiple of 16."""
 
     def __init__(self, codes: Tensor, scales: Tensor, zeros: Tensor, group_size: int) -> None:
-        self._packed = torch._convert_weight_to_int4pack_for_cpu(codes.to(torch.int32), 1)
+        rows = max(1, _PIECE_WEIGHTS // (_PIECE_ROWS * codes.shape[1])) * _PIECE_ROWS
+        pieces = [torch._convert_weight_to_int4pack_for_cpu(p.to(torch.int32), 1) for p in torch.split(codes, rows)]
+        self._packed = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
         self._scales_and_zeros = torch.stack((scales.t(), zeros.t()), dim=-1).to(torch.bfloat16)  # [groups, N, 2]
         self._group_size = group_size
 

@@ -71,6 +71,15 @@ def test_the_reference_multiplies_by_the_dequantized_matrix(spec: QuantSpec) -> 
     torch.testing.assert_close(Reference().prepare(tensor, CPU).matmul(x), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("spec", [QuantSpec(4), QuantSpec(8, 32)], ids=str)
+def test_packing_in_pieces_gives_what_packing_at_once_gives(spec: QuantSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor = example(spec, 400, 64)
+    x = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    at_once = kernels.select(tensor).matmul(x)
+    monkeypatch.setattr(torch_cpu, "_PIECE_WEIGHTS", 1)
+    assert torch.equal(kernels.select(tensor).matmul(x), at_once)
+
+
 def test_a_row_scale_is_not_rounded_to_bfloat16() -> None:
     weight = torch.ones(16, 32) * (1 + 2**-10)  # a scale that bfloat16 cannot hold
     kernel = torch_cpu.Int8Row().prepare(rtn.quantize(weight, QuantSpec(8, 0)), CPU)
