@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from localchat.errors import ModelNotFound
+from localchat.errors import BadWeights, ModelNotFound
 from localchat.model.decoder import Check, Decoder, Weight
 from localchat.model.device import pick_device
 from localchat.model.families import parameter_count
 from localchat.model.sources import GGUFSource
 from localchat.model.spec import ModelSpec
 from localchat.model.stored import from_stored, stored_spec
-from localchat.weights.model_folder import open_model_folder
+from localchat.weights.model_folder import CONFIG_NAME, open_model_folder
 from quant.linear import QuantLinear
 from quant.tensor import QuantTensor
 
@@ -109,6 +109,8 @@ def _read_folder(path: Path, step: _Step) -> tuple[ModelSpec, dict[str, Any], di
     folder = open_model_folder(path)
     spec = stored_spec(folder)
     weights = from_stored(folder, spec, lambda done, total: step("Opening weights", done, total))
+    if not isinstance(folder.config.get("sampling", {}), dict):
+        raise BadWeights(f"{path / CONFIG_NAME} is damaged: its sampling is not a table of values.")
     return spec, folder.config, weights, folder.weights.path.stat().st_size
 
 

@@ -1,4 +1,8 @@
-"""Tokenizers of the library `tokenizers`: byte-level BPE, and SentencePiece vocabularies in `tokenizer.json` form."""
+"""Tokenizers of the library `tokenizers`: byte-level BPE, and SentencePiece vocabularies in `tokenizer.json` form.
+
+Byte-level vocabularies from GGUF files give every text back as it was. A `tokenizer.json` may bring a normalizer of its
+own (Qwen's composes accents, NFC), which is applied as the model was trained with it.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class LocalChatApp(App[None]):
         self._store = store
         for theme in themes.THEMES:
             self.register_theme(theme)
-        self.theme = self._wanted_theme(config)
+        self._begin_with_theme(self._wanted_theme(config))
         if not config.enter_sends:
             self.set_keymap({"composer.send": "ctrl+j", "composer.line_break": "enter,shift+enter,alt+enter"})
 
@@ -85,6 +85,18 @@ class LocalChatApp(App[None]):
         allowed = f"one of {', '.join(sorted(self.available_themes))}"
         self._troubles.append(str(config.invalid("theme", wanted, allowed)))
         return themes.DARK
+
+    def _begin_with_theme(self, name: str) -> None:
+        """Set the theme before anything is drawn. Plain assignment would have every style sheet parsed twice."""
+        theme = self.available_themes[name]
+        if theme.ansi:
+            self.theme = name
+            return
+        self.set_reactive(App.theme, name)
+        self.set_class(theme.dark, "-dark-mode")
+        self.set_class(not theme.dark, "-light-mode")
+        self.add_class(f"-theme-{name}")
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def get_default_screen(self) -> Screen[Any]:
         remark = "" if self._store.is_saved else NOT_SAVED

@@ -90,9 +90,7 @@ def test_a_prompt_in_chunks_gives_the_logits_of_the_prompt_at_once() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(10.0, 16), (0.1, 64), (0.04, 128), (1e-5, 512)])
-def test_chunks_take_about_a_tenth_of_a_second(
-    seconds: float, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_take_about_a_tenth_of_a_second(seconds: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "time", Clock(seconds))  # what reading the first 64 tokens takes
     decoder = CountingDecoder()
     _read(decoder, KVCache(SPEC, 4096), _prompt(900))

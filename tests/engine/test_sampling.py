@@ -111,7 +111,11 @@ def test_stages_do_not_change_what_they_are_given() -> None:
 
 def test_filters_leave_what_was_out_out_and_never_leave_nothing() -> None:
     logits = _logits(OUT, 1, OUT, 0)
-    for stage in (lambda x: sampling.top_k(x, 3), lambda x: sampling.top_p(x, 0.999), lambda x: sampling.min_p(x, 1e-9)):
+    for stage in (
+        lambda x: sampling.top_k(x, 3),
+        lambda x: sampling.top_p(x, 0.999),
+        lambda x: sampling.min_p(x, 1e-9),
+    ):
         assert stage(logits).tolist() == [OUT, 1, OUT, 0]
     for stage in (lambda x: sampling.top_k(x, 1), lambda x: sampling.top_p(x, 0.0), lambda x: sampling.min_p(x, 1.0)):
         assert stage(logits).tolist() == [OUT, 1, OUT, OUT]
@@ -130,7 +134,19 @@ def _chi_square(sampler: Sampler, logits: Tensor, probabilities: Tensor, draws: 
 
 
 # 99.9 % quantiles of chi square by degrees of freedom
-QUANTILE = {1: 10.83, 2: 13.82, 3: 16.27, 4: 18.47, 5: 20.52, 6: 22.46, 7: 24.32, 8: 26.12, 9: 27.88, 10: 29.59, 11: 31.26}
+QUANTILE = {
+    1: 10.83,
+    2: 13.82,
+    3: 16.27,
+    4: 18.47,
+    5: 20.52,
+    6: 22.46,
+    7: 24.32,
+    8: 26.12,
+    9: 27.88,
+    10: 29.59,
+    11: 31.26,
+}
 
 
 def test_draws_are_distributed_as_the_softmax_says() -> None:

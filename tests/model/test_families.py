@@ -41,9 +41,7 @@ def test_only_interleaved_query_and_key_rows_change_their_order() -> None:
     ordered = {name for name, source in tensor_plan(SPEC, "gguf").items() if source.row_order is not None}
     assert ordered == {f"layers.{i}.{part}" for i in range(3) for part in ("query", "key")}
     assert all(source.row_order is None for source in tensor_plan(SPEC, "huggingface").values())
-    assert all(
-        source.row_order is None for source in tensor_plan(replace(SPEC, family="qwen2"), "gguf").values()
-    )
+    assert all(source.row_order is None for source in tensor_plan(replace(SPEC, family="qwen2"), "gguf").values())
 
 
 def test_the_row_order_undoes_the_permutation_of_llama_cpp() -> None:

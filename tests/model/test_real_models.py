@@ -2,12 +2,13 @@
 
 The figures are printed whether the tests pass or not. "as in the file" holds every matrix with the file's own values
 where our formats can, so that what is measured is the arithmetic; "int4" and "int8" round the matrices of the layers to
-nearest and the vocabulary matrices to int8, as `localchat import --bits` does.
+nearest and the vocabulary matrices to int8, as `localchat import --bits` does. SmolLM2's file is in Q4_1, which rounding
+to our int4 finds again: for that model int4 loses nothing, and int8 by row does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from localchat.model.decoder import Decoder, Weight
 from localchat.model.device import configure_threads
 from localchat.model.load import cache_dtype
 from localchat.model.sources import GGUFSource
+from localchat.model.spec import ModelSpec
 from localchat.text.chat_text import load_chat_text
 from quant import rtn
 from quant.spec import QuantSpec
 
 TOKENS = 256
-Convert = Callable[[GGUFSource, str], Weight]
+Weights = Mapping[str, Weight]
 
 
 @dataclass(frozen=True)
@@ -36,56 +38,53 @@ class Bound:
     divergence: float
 
 
-def _as_in_the_file(source: GGUFSource, name: str) -> Weight:
-    if len(source.plan[name].shape) == 1:
-        return source.float32(name)
-    return source.exact(name) or rtn.quantize(source.float32(name), QuantSpec(8, 32))
+def _as_in_the_file(source: GGUFSource, weights: Mapping[str, Tensor]) -> Weights:
+    matrices = [name for name, weight in weights.items() if weight.ndim == 2]
+    held = {name: source.exact(name) or rtn.quantize(weights[name], QuantSpec(8, 32)) for name in matrices}
+    return {**weights, **held}
 
 
-def _rounded(bits: int) -> Convert:
-    def convert(source: GGUFSource, name: str) -> Weight:
-        weight = source.float32(name)
-        if weight.ndim == 1:
-            return weight
-        return rtn.quantize(weight, QuantSpec.default(8 if name in ("embedding", "output") else bits))
-
-    return convert
-
-
-CONVERSIONS: dict[str, Convert] = {"as in the file": _as_in_the_file, "int8": _rounded(8), "int4": _rounded(4)}
+def _rounded(bits: int, weights: Mapping[str, Tensor]) -> Weights:
+    specs = {name: QuantSpec.default(8 if name in ("embedding", "output") else bits) for name in weights}
+    return {name: rtn.quantize(each, specs[name]) if each.ndim == 2 else each for name, each in weights.items()}
 
 
 @torch.inference_mode()
-def _logits(source: GGUFSource, convert: Convert, ids: Tensor, dtype: torch.dtype) -> Tensor:
-    decoder = Decoder(source.spec, {name: convert(source, name) for name in source.plan})
-    cache = KVCache(source.spec, TOKENS, dtype)
-    # In two chunks, so that attention over a cache that is not empty is measured too.
-    return torch.cat([decoder(piece, cache, all_logits=True) for piece in ids.split(TOKENS // 2)])
+def _logits(spec: ModelSpec, weights: Weights, texts: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    decoder, results = Decoder(spec, weights), []
+    for ids in texts:
+        cache = KVCache(spec, TOKENS, dtype)
+        # In two chunks, so that attention over a cache that is not empty is measured too.
+        pieces = [decoder(piece, cache, all_logits=True) for piece in ids.split(TOKENS // 2)]
+        results.append(torch.cat(pieces).log_softmax(-1))
+    return results
 
 
 def _compare(path: Path, texts: dict[str, Path], bounds: dict[str, Bound], capsys: pytest.CaptureFixture[str]) -> None:
     configure_threads()
     source, tokenizer = GGUFSource(path), load_chat_text(path).tokenizer
-    ids = {
-        language: torch.tensor(tokenizer.encode(text.read_text("utf-8")[2000:6000])[:TOKENS])
-        for language, text in texts.items()
-    }
-    exact = {name: _logits(source, GGUFSource.float32, each, torch.float32) for name, each in ids.items()}
+    ids = [torch.tensor(tokenizer.encode(text.read_text("utf-8")[2000:6000])[:TOKENS]) for text in texts.values()]
+    dense = {name: source.float32(name) for name in source.plan}
+    exact = _logits(source.spec, dense, ids, torch.float32)
     missed = []
     for name, bound in bounds.items():
-        for language, expected in exact.items():
-            given = _logits(source, CONVERSIONS[name], ids[language], cache_dtype(torch.device("cpu")))
-            top1 = float((given.argmax(-1) == expected.argmax(-1)).float().mean())
-            reference = expected.log_softmax(-1)
-            divergence = float((reference.exp() * (reference - given.log_softmax(-1))).sum(-1).mean())
+        weights = _as_in_the_file(source, dense) if name == "as in the file" else _rounded(int(name[3:]), dense)
+        given = _logits(source.spec, weights, ids, cache_dtype(torch.device("cpu")))
+        for language, ours, expected in zip(texts, given, exact, strict=True):
+            top1 = float((ours.argmax(-1) == expected.argmax(-1)).float().mean())
+            divergence = float((expected.exp() * (expected - ours)).sum(-1).mean())
             with capsys.disabled():
-                print(f"\n{path.name}, {name}, {language}: top-1 agreement {top1:.3f}, mean KL {divergence:.5f}", end="")
+                print(
+                    f"\n{path.name}, {name}, {language}: top-1 agreement {top1:.3f}, mean KL {divergence:.5f}", end=""
+                )
             if not (top1 >= bound.top1 and divergence <= bound.divergence):
                 missed.append((name, language, top1, divergence))
     assert not missed
 
 
-def test_smollm2_keeps_its_predictions(smollm2_gguf: Path, shared_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_smollm2_keeps_its_predictions(
+    smollm2_gguf: Path, shared_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     texts = {"English": shared_dir / "data/wikitext-2-test.txt"}
     bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.95, 0.005), "int4": Bound(0.75, 0.25)}
     _compare(smollm2_gguf, texts, bounds, capsys)

@@ -80,7 +80,6 @@ def test_a_saved_tokenizer_is_the_same_when_loaded(
         assert again.encode_with_specials(text) == tokenizer.encode_with_specials(text)
     some = range(0, tokenizer.vocab_size, 97)
     assert [again.token_bytes(id) for id in some] == [tokenizer.token_bytes(id) for id in some]
-    assert again.files() == tokenizer.files()
 
 
 def test_an_unknown_kind_or_rule_is_refused_by_name(tiny_vocabulary: dict[str, Any]) -> None:

@@ -33,10 +33,15 @@ def write_json(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data))
 
 
+@pytest.fixture(scope="module")
+def qwen2_json(oracle_tokenizer: Callable[[str], Tokenizer]) -> bytes:
+    return oracle_tokenizer("qwen2").files()["tokenizer.json"]
+
+
 @pytest.fixture
-def byte_level_folder(oracle_tokenizer: Callable[[str], Tokenizer], tmp_path: Path) -> Path:
+def byte_level_folder(qwen2_json: bytes, tmp_path: Path) -> Path:
     """Qwen2's vocabulary as a checkpoint folder has it."""
-    (tmp_path / "tokenizer.json").write_bytes(oracle_tokenizer("qwen2").files()["tokenizer.json"])
+    (tmp_path / "tokenizer.json").write_bytes(qwen2_json)
     write_json(tmp_path / "tokenizer_config.json", {"eos_token": "<|im_end|>", "bos_token": None})
     write_json(tmp_path / "generation_config.json", {"eos_token_id": [151645, 151643]})
     return tmp_path

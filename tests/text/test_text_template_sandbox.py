@@ -43,7 +43,8 @@ BOMBS = {
     "doubling by list": DOUBLING % ("[]", "[ns.x, ns.x]"),
     "doubling by tuple": DOUBLING % ("()", "(ns.x, ns.x)"),
     "doubling by dict": DOUBLING % ("{}", "dict(a=ns.x, b=ns.x)"),
-    "doubling by arguments": "{% macro m() %}{{ m(varargs, varargs) }}{% endmacro %}{{ m() }}",
+    "doubling by arguments": "{% macro m(n) %}{% if n %}{{ m(n - 1, varargs, varargs) }}{% else %}{{ varargs }}"
+    "{% endif %}{% endmacro %}{{ m(40) }}",
     "block": "{% set x %}{% for i in range(100000) %}{{ 'x' * 100000 }}{% endfor %}{% endset %}",
     "many values": "".join(f"{{% set a{index} = 'x' * 3000000 %}}" for index in range(1000)),
     "ljust": "{{ 'x'.ljust(10**9) }}",

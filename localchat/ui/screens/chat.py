@@ -29,6 +29,9 @@ from localchat.ui.widgets.transcript import Transcript
 if TYPE_CHECKING:
     from localchat.ui.app import LocalChatApp
 
+WIDE = 100
+"""Columns from which the list of chats stands beside the page instead of over it."""
+
 DRAFT_PAUSE_S = 0.3
 OTHER_WINDOWS_S = 2.0
 
@@ -37,7 +40,7 @@ class ChatScreen(Screen[None]):
     """Everything that the user sees most of the time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012
     AUTO_FOCUS = "#composer"
 
     def __init__(self, session: ChatSession, *, sidebar: bool = True, remark: str = "") -> None:
@@ -46,7 +49,10 @@ class ChatScreen(Screen[None]):
         self._remark = remark
         self._draft_timer: Timer | None = None
         self._draft_chat: str | None = None
-        self.set_class(not sidebar, "-folded")
+        self.set_class(not sidebar, "-folded", update=False)
+        narrow = self.app.size.width < WIDE
+        self.set_class(narrow, "-narrow", update=False)  # what the first resize will find; setting it now spares a second layout
+        self.set_class(not narrow, "-wide", update=False)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="desk"):

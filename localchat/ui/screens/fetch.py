@@ -36,6 +36,7 @@ STAGES: dict[Stage, str] = {
 class FetchScreen(Screen[str | None]):
     """Returns the name of the model when it is installed, None when the user goes without."""
 
+    CSS_PATH = "../dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "begin", "Begin", id="fetch.begin", show=False),
         Binding("escape", "interrupt", "Interrupt", id="fetch.interrupt", show=False),

@@ -34,6 +34,7 @@ PROGRAM = (("Ctrl+P", "Everything, by name"), ("Ctrl+Q", "Quit; everything is sa
 class HelpScreen(ModalScreen[None]):
     """Closed by Escape, F1 or q."""
 
+    CSS_PATH = "../dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f1,q", "dismiss(None)", "Close", id="help.close", show=False)
     ]

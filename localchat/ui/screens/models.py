@@ -23,6 +23,7 @@ from localchat.ui.visible_text import one_line
 class ModelScreen(ModalScreen[ModelChoice | None]):
     """Returns the choice; one without a path must be fetched."""
 
+    CSS_PATH = "../dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Close", id="models.close", show=False)]
 
     def __init__(self, shelf: ModelShelf, current: str) -> None:

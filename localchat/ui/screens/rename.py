@@ -17,6 +17,7 @@ from localchat.ui.visible_text import one_line
 class RenameScreen(ModalScreen[str | None]):
     """Returns the title, empty for the one made of the first message; None when the user gave up."""
 
+    CSS_PATH = "../dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Give up", id="rename.cancel", show=False)
     ]

@@ -90,6 +90,7 @@ class NumberRow(Vertical):
 class SettingsScreen(ModalScreen[Changes]):
     """Returns what was changed to something allowed."""
 
+    CSS_PATH = "../dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f3", "close", "Close", id="settings.close", show=False, priority=True)
     ]
