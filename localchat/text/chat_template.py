@@ -110,7 +110,7 @@ def fallback_template(tokenizer: Tokenizer) -> ChatTemplate:
 
 def _reason(error: Exception) -> str:
     """One printable line of at most 200 characters, without a full stop."""
-    if isinstance(error, (RecursionError, MemoryError)):
+    if isinstance(error, RecursionError):
         return "it is nested too deeply"
     line = (error.message or "") if isinstance(error, jinja2.TemplateError) else str(error)
     text = "".join(letter if letter.isprintable() else " " for letter in line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from localchat.engine.kv_cache import KVCache
 from localchat.errors import ContextOverflow

@@ -2,8 +2,8 @@
 
 The figures are printed whether the tests pass or not. "as in the file" holds every matrix with the file's own values
 where our formats can, so that what is measured is the arithmetic; "int4" and "int8" round the matrices of the layers to
-nearest and the vocabulary matrices to int8, as `localchat import --bits` does. SmolLM2's file is in Q4_1, which rounding
-to our int4 finds again: for that model int4 loses nothing, and int8 by row does.
+nearest and the vocabulary matrices to int8, as `localchat import --bits` does. SmolLM2's file is in Q4_1, which
+rounding to our int4 finds again: for that model int4 loses nothing, and int8 by row does.
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ BOMBS = {
 }  # fmt: skip
 
 ENDLESS = {
+    "silent loops": "{% set r = range(100000) %}{% for a in r %}{% for b in r %}{% endfor %}{% endfor %}",
     "loops": "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
     "writing loops": "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
     "macros": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
@@ -106,7 +107,7 @@ for name, source in BOMBS.items():
         ChatTemplate(source).render(QUESTION)
         print(name, "went off")
     except BadTemplate as error:
-        print(name, "is harmless" if len(str(error)) < 400 else error)
+        print(name, "is harmless" if not isinstance(error.__cause__, MemoryError) else "took all memory")
 status = pathlib.Path("/proc/self/status")  # Linux; elsewhere the limit above has to do
 peak = re.search(r"VmHWM:\\s*(\\d+) kB", status.read_text()) if status.exists() else None
 print("at most 250 MB" if peak is None or int(peak[1]) < 250_000 else peak[1])

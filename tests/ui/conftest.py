@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -117,6 +118,11 @@ class Desk:
     def replies(self) -> list[ReplyView]:
         return list(self.screen.query(ReplyView))
 
+    def body(self) -> str:
+        """The Markdown of the first reply, as far as it is laid out."""
+        body = self.replies[0]._body if self.replies else None
+        return body.source if body is not None else ""
+
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
         """Let the app run until this holds."""
         for _ in range(400):
@@ -185,11 +191,14 @@ class Opener:
 
 @pytest.fixture
 def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HistoryStore]:
-    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
     history = HistoryStore(home / "data" / "history.db", now=lambda: NOW)
     yield history
     history.close()
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ async def test_enter_sends_the_question_and_the_reply_is_shown_and_saved(open_de
     async with open_desk(FakeEngine(Script(["Hello", " **there**", "."]))) as desk:
         await desk.ask("Hi")
         assert [m.content for m in desk.store.branch(desk.session.chat_id or "")] == ["Hi", "Hello **there**."]
-        assert desk.replies[0]._body is not None
-        assert desk.replies[0]._body.source == "Hello **there**."
+        assert desk.body() == "Hello **there**."
         assert desk.engine.asked == [(Message("user", "Hi"),)]
         assert desk.screen.composer.text == ""
 
@@ -124,7 +123,8 @@ async def test_what_a_model_writes_cannot_steer_the_terminal(open_desk: Opener) 
     nasty = "\x1b]0;owned\x07[red]plain[/red] \x9b31m\x1b[2J <b>html</b>"
     async with open_desk(FakeEngine(Script([nasty]))) as desk:
         await desk.ask("[bold]not markup[/bold] \x1b[31m")
-        text = "\n".join("".join(segment.text for segment in line) for line in desk.app.screen._compositor.render_strips())
+        strips = desk.app.screen._compositor.render_strips()
+        text = "\n".join("".join(segment.text for segment in strip) for strip in strips)
         assert "\x1b" not in text and "\x07" not in text and "\x9b" not in text
         assert "[red]plain[/red]" in text and "<b>html</b>" in text
         assert "[bold]not markup[/bold]" in text
@@ -134,7 +134,7 @@ async def test_deltas_are_not_lost_when_they_come_before_the_reply_is_laid_out(o
     pieces = [f"{n} " for n in range(200)]
     async with open_desk(FakeEngine(Script(pieces))) as desk:
         await desk.ask("Count")
-        await desk.until(lambda: desk.replies[0]._body and desk.replies[0]._body.source.split() == [*map(str, range(200))])
+        await desk.until(lambda: desk.body() == "".join(pieces))
 
 
 async def test_a_reader_who_scrolled_up_is_not_dragged_down_and_ctrl_end_follows_again(open_desk: Opener) -> None:
@@ -170,7 +170,7 @@ async def test_a_reply_goes_on_while_another_chat_is_read(open_desk: Opener) -> 
         await desk.until(lambda: desk.session.engine_state.phase == "ready")
         assert desk.store.branch(slow or "")[-1].content == "Half whole"
         await desk.pilot.press("alt+down")
-        await desk.until(lambda: desk.replies and desk.replies[0]._body and desk.replies[0]._body.source == "Half whole")
+        await desk.until(lambda: desk.body() == "Half whole")
 
 
 async def test_quitting_in_the_middle_of_a_reply_saves_it(open_desk: Opener) -> None:

@@ -51,7 +51,8 @@ class ChatScreen(Screen[None]):
         self._draft_chat: str | None = None
         self.set_class(not sidebar, "-folded", update=False)
         narrow = self.app.size.width < WIDE
-        self.set_class(narrow, "-narrow", update=False)  # what the first resize will find; setting it now spares a second layout
+        # What the first resize will find anyway; known from the start, it spares a second layout.
+        self.set_class(narrow, "-narrow", update=False)
         self.set_class(not narrow, "-wide", update=False)
 
     def compose(self) -> ComposeResult:

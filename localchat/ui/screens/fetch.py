@@ -5,6 +5,7 @@ The first start is this screen too, with a word of welcome above it.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from textual import work
@@ -77,7 +78,7 @@ class FetchScreen(Screen[str | None]):
             ("From", model.publisher),
             ("Licence", model.licence),
             ("Size", f"{size(model.size)} to download, kept as {model.precision}"),
-            ("Place", str(models_dir() / model.name)),
+            ("Place", _short(models_dir() / model.name)),
         ]
         lines = [Content.assemble((f"{label:<9}", FAINT), (one_line(value), PLAIN)) for label, value in rows if value]
         return Content("\n").join(lines)
@@ -143,3 +144,8 @@ class FetchScreen(Screen[str | None]):
         if event.seconds_left is not None:
             words.append(f"{duration(event.seconds_left)} left")
         self._say(Content.styled(" · ".join(words), MUTED), bar)
+
+
+def _short(path: Path) -> str:
+    """A path as people write those under their home."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)

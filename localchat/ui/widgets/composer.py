@@ -18,10 +18,9 @@ class Composer(TextArea):
     """A text area in which Enter sends."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", id="composer.send", show=False, priority=True),
+        Binding("enter", "send", "Send", id="composer.send", show=False),
         Binding(
-            "shift+enter,alt+enter,ctrl+j", "line_break", "Break the line", id="composer.line_break", show=False,
-            priority=True,
+            "shift+enter,alt+enter,ctrl+j", "line_break", "Break the line", id="composer.line_break", show=False
         ),
     ]  # fmt: skip
 
@@ -89,6 +88,14 @@ class Composer(TextArea):
             event.stop()
             event.prevent_default()
             self.action_line_break()
+            return
+        # Not priority bindings: those overtake characters that are still on their way here, and would send half of
+        # what was typed by a quick hand or committed by an IME.
+        active = self.screen.active_bindings.get(event.key) if not event.is_printable else None
+        if active is not None and active.node is self and active.binding.action in ("send", "line_break"):
+            event.stop()
+            event.prevent_default()
+            await self.run_action(active.binding.action)
             return
         await super()._on_key(event)
 
