@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         name: Annotated[str, typer.Argument(help="A name of the catalogue; `localchat models` lists them.")],
         json: Annotated[bool, typer.Option("--json", help="Write progress as JSON lines to standard output.")] = False,
     ) -> int:
-        """Fetch a model and make it ready; what was fetched before an interruption is kept."""
+        """Fetch a model of the catalogue, verify it, quantize it and install it."""
         with ending_is_interrupting():
             if not json:
                 pull_with_progress(find(name))

@@ -94,7 +94,7 @@ class PullJob:
             last_words.cancel()
 
     async def cancel(self) -> None:
-        """End the child; what was fetched so far is kept. Safe at any moment, more than once too."""
+        """End the child and what it started. Safe at any moment, more than once too."""
         self._cancelled = True
         await self._end()
 

@@ -14,6 +14,8 @@ from textual.binding import Binding
 class Action:
     """One thing that the user can ask for.
 
+    No binding has priority: those overtake characters that are still on their way to the composer.
+
     Attributes:
         id: name for keymaps.
         keys: as Textual names them, separated by commas; empty for palette only.
@@ -22,7 +24,6 @@ class Action:
         title: a verb phrase, for palette and help.
         explanation: one sentence, for palette and help.
         group: heading in the help.
-        priority: taken before the widget that has the focus sees the key.
     """
 
     id: str
@@ -32,10 +33,9 @@ class Action:
     title: str
     explanation: str
     group: str
-    priority: bool = True
 
     def binding(self) -> Binding:
-        return Binding(self.keys, self.name, self.title, id=self.id, show=False, priority=self.priority)
+        return Binding(self.keys, self.name, self.title, id=self.id, show=False)
 
 
 ACTIONS = (
@@ -49,9 +49,7 @@ ACTIONS = (
     Action(
         "chat.undelete", "alt+z", "undelete_chat", "", "Undo delete", "Bring back the chat that was deleted.", "Chats"
     ),
-    Action(
-        "reply.stop", "escape", "stop", "Stop", "Stop", "End the reply; what was written is kept.", "Replies", False
-    ),
+    Action("reply.stop", "escape", "stop", "Stop", "Stop", "End the reply; what was written is kept.", "Replies"),
     Action(
         "reply.again", "ctrl+r", "regenerate", "Again", "Another reply", "The present one stays reachable.", "Replies"
     ),

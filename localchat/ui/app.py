@@ -254,6 +254,10 @@ class LocalChatApp(App[None]):
 
     async def action_quit(self) -> None:
         """Save the draft and the reply that is being written, end the engine, and go."""
+        # Through the composer's queue, so that what was typed just before arrives there first.
+        self.chat_screen.composer.call_later(self._leave)
+
+    def _leave(self) -> None:
         self.chat_screen.save_draft()
         self.exit()
 

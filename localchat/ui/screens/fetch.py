@@ -128,8 +128,8 @@ class FetchScreen(Screen[str | None]):
         if installed is not None:
             self.dismiss(installed)
         else:
-            self._say("Interrupted. What is there is kept; Enter goes on.")
-            self._show_choices(("enter", "Go on"), ("esc", "Not now"))
+            self._say("Interrupted. Nothing was changed; Enter starts again.")
+            self._show_choices(("enter", "Start again"), ("esc", "Not now"))
 
     def _show_progress(self, event: PullProgress) -> None:
         words = [event.note or STAGES[event.stage]]

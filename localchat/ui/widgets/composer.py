@@ -19,10 +19,10 @@ class Composer(TextArea):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "send", "Send", id="composer.send", show=False),
-        Binding(
-            "shift+enter,alt+enter,ctrl+j", "line_break", "Break the line", id="composer.line_break", show=False
-        ),
-    ]  # fmt: skip
+        Binding("shift+enter,alt+enter,ctrl+j", "line_break", "Break the line", id="composer.line_break", show=False),
+        Binding("ctrl+y", "screen.copy_message", "Copy message", show=False),  # a text area's own meaning is redo
+        Binding("ctrl+shift+z,alt+y", "redo", "Redo", id="composer.redo", show=False),
+    ]
 
     @dataclass
     class Sent(Message):
