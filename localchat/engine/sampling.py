@@ -121,10 +121,10 @@ class Sampler:
         logits = self._penalize(logits)
         if options.temperature == 0:
             return most_likely(logits)
-        logits = apply_temperature(logits, options.temperature)
-        # What top-k leaves is a handful: the later stages see only that, as a shorter vector.
+        # A temperature keeps the order of logits, so top-k may come first: what it leaves is a handful, and the other
+        # stages see only that, as a shorter vector.
         ids = _top_k_ids(logits, options.top_k)
-        kept = logits if ids is None else logits[ids]
+        kept = apply_temperature(logits if ids is None else logits[ids], options.temperature)
         chosen = draw(min_p(top_p(kept, options.top_p), options.min_p), self._generator)
         return chosen if ids is None else int(ids[chosen])
 

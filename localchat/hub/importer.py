@@ -28,10 +28,10 @@ from localchat.paths import ensure, models_dir
 from localchat.text.chat_text import load_chat_text
 from localchat.weights.model_folder import write_model_folder
 from quant import rtn
-from quant.spec import QuantSpec
+from quant.spec import ROW_GROUP, QuantSpec
 
-VOCABULARY_SPEC = QuantSpec.default(8)
-"""Of the embedding and output matrices, whatever the others get: they are worth more than four bits (DESIGN)."""
+_LAYER_SPECS = {4: QuantSpec(4, 32), 8: QuantSpec(8, 32)}
+_VOCABULARY_SPEC = QuantSpec(8, ROW_GROUP)  # whatever the layers get: a vocabulary is worth more than four bits
 
 _VOCABULARY = frozenset({"embedding", "output"})
 
@@ -130,10 +130,10 @@ def _converted(source: WeightSource, name: str, bits: int | None) -> Weight:
 
 def _target(source: WeightSource, name: str, bits: int | None) -> QuantSpec:
     if name in _VOCABULARY:
-        return VOCABULARY_SPEC
+        return _VOCABULARY_SPEC
     if bits is None:  # finer than what the file has, so that next to nothing is lost a second time
-        return QuantSpec(8, 32) if source.is_quantized(name) else QuantSpec.default(4)
-    return QuantSpec.default(bits)
+        bits = 8 if source.is_quantized(name) else 4
+    return _LAYER_SPECS[bits]
 
 
 def _fingerprint(source: Path) -> dict[str, str]:

@@ -242,13 +242,13 @@ class LocalChatApp(App[None]):
         return run
 
     @work
-    async def copy_text(self, text: str) -> None:
+    async def copy_text(self, text: str, said: str = "The message was copied.") -> None:
         """Into the clipboard, by the terminal and by the system's own tool where there is one."""
         from localchat.ui.clipboard import copy_with_system_tool
 
         self.copy_to_clipboard(text)
         await copy_with_system_tool(text)
-        self.notify("The message was copied.", timeout=2)
+        self.notify(said, timeout=2)
 
     # ---- the end
 

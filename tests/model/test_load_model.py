@@ -83,7 +83,7 @@ def test_a_folder_gives_the_logits_of_the_weights_that_were_written(
     spec: QuantSpec | None, precision: str, bits: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCALCHAT_KERNEL", "reference")
-    monkeypatch.setattr("localchat.model.load.cache_dtype", lambda _: torch.float32)
+    monkeypatch.setattr("localchat.model.load.QUANTIZED_CACHE_DTYPE", torch.float32)
     path = _tiny_gguf(tmp_path)
     written = _write_folder(path, tmp_path / "model", spec, name="tiny-model", sampling={"temperature": 0.2})
     model = load_model(tmp_path / "model")

@@ -19,7 +19,7 @@ from torch import Tensor
 from localchat.engine.kv_cache import KVCache
 from localchat.model.decoder import Decoder, Weight
 from localchat.model.device import configure_threads
-from localchat.model.load import cache_dtype
+from localchat.model.load import QUANTIZED_CACHE_DTYPE
 from localchat.model.sources import GGUFSource
 from localchat.model.spec import ModelSpec
 from localchat.text.chat_text import load_chat_text
@@ -69,7 +69,7 @@ def _compare(path: Path, texts: dict[str, Path], bounds: dict[str, Bound], capsy
     missed = []
     for name, bound in bounds.items():
         weights = _as_in_the_file(source, dense) if name == "as in the file" else _rounded(int(name[3:]), dense)
-        given = _logits(source.spec, weights, ids, cache_dtype(torch.device("cpu")))
+        given = _logits(source.spec, weights, ids, QUANTIZED_CACHE_DTYPE)
         for language, ours, expected in zip(texts, given, exact, strict=True):
             top1 = float((ours.argmax(-1) == expected.argmax(-1)).float().mean())
             divergence = float((expected.exp() * (expected - ours)).sum(-1).mean())
@@ -86,7 +86,7 @@ def test_smollm2_keeps_its_predictions(
     smollm2_gguf: Path, shared_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {"English": shared_dir / "data/wikitext-2-test.txt"}
-    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.95, 0.005), "int4": Bound(0.75, 0.25)}
+    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.93, 0.01), "int4": Bound(0.93, 0.005)}
     _compare(smollm2_gguf, texts, bounds, capsys)
 
 
@@ -95,5 +95,5 @@ def test_qwen_keeps_its_predictions(qwen_gguf: Path, shared_dir: Path, capsys: p
         "English": shared_dir / "data/wikitext-2-test.txt",
         "Chinese": shared_dir / "data/sanguo-first-40-chapters.txt",
     }
-    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.95, 0.005), "int4": Bound(0.75, 0.25)}
+    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.93, 0.01), "int4": Bound(0.68, 0.2)}
     _compare(qwen_gguf, texts, bounds, capsys)

@@ -125,7 +125,7 @@ async def test_the_first_start_may_be_interrupted_and_taken_up_again(open_desk: 
         await desk.pilot.press("enter")
         await desk.until(lambda: desk.shelf.jobs)
         await desk.pilot.press("escape")
-        await desk.until(lambda: said(desk, "#figures") == "Interrupted. What is there is kept; Enter goes on.")
+        await desk.until(lambda: said(desk, "#figures") == "Interrupted. Nothing was changed; Enter starts again.")
         assert desk.shelf.jobs[0].cancelled
         await desk.pilot.press("enter")
         await desk.until(lambda: len(desk.shelf.jobs) == 2)

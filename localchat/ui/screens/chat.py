@@ -19,6 +19,7 @@ from localchat.ui.actions import bindings
 from localchat.ui.engine_state import EngineState, describe
 from localchat.ui.session import ChatSession
 from localchat.ui.session_events import ChatsChanged, EngineChanged, ReplyEnded, ReplyGrew, SessionEvent, Trouble
+from localchat.ui.visible_text import visible_text
 from localchat.ui.widgets.composer import Composer
 from localchat.ui.widgets.key_bar import KeyBar
 from localchat.ui.widgets.sidebar import ChatList, SearchBox, Sidebar
@@ -27,6 +28,8 @@ from localchat.ui.widgets.title_bar import TitleBar
 from localchat.ui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
+    from textual.widgets import Markdown
+
     from localchat.ui.app import LocalChatApp
 
 WIDE = 100
@@ -48,7 +51,7 @@ class ChatScreen(Screen[None]):
         self.session = session
         self._remark = remark
         self._draft_timer: Timer | None = None
-        self._draft_chat: str | None = None
+        self._phase = ""
         self.set_class(not sidebar, "-folded", update=False)
         narrow = self.app.size.width < WIDE
         # What the first resize will find anyway; known from the start, it spares a second layout.
@@ -107,11 +110,14 @@ class ChatScreen(Screen[None]):
 
     def _show_engine(self, state: EngineState) -> None:
         self.status_line.show_engine(state)
+        if state.phase == "writing" == self._phase:
+            return  # only figures changed; this comes with every token
+        self._phase = state.phase
         self.title_bar.show_engine(state, self._app.model_title(state.model_name))
         self.key_bar.show_busy(state.phase in ("reading", "writing"))
         last = self.transcript.last_reply()
         if last is not None and last.message.status in ("waiting", "writing"):
-            last.wait_for(describe(state) if state.phase != "writing" else "")
+            last.wait_for("…" if state.phase in ("reading", "writing") else describe(state))
 
     async def _finish_reply(self, chat_id: str, reply_id: str) -> None:
         if chat_id == self.session.chat_id and (view := self.transcript.reply(reply_id)) is not None:
@@ -127,6 +133,7 @@ class ChatScreen(Screen[None]):
                 view.grow(fresh.text[len(view.message.text) :])
             else:
                 await view.finish(fresh)
+        self._phase = ""
         self._show_engine(self.session.engine_state)
 
     def _show_chats(self) -> None:
@@ -341,6 +348,11 @@ class ChatScreen(Screen[None]):
         view = self.transcript.focused_view or self.transcript.last_reply()
         if view is not None and view.message.text:
             self._app.copy_text(view.message.text)
+
+    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
+        """An address that a model wrote is never opened, only handed over."""
+        event.stop()
+        self._app.copy_text(visible_text(event.href), "The address was copied.")
 
     # ---- reading
 

@@ -127,7 +127,7 @@ class SettingsScreen(ModalScreen[Changes]):
                         id="theme",
                     )
             yield Static(
-                "An empty field leaves it to the model. Esc closes; what is allowed is kept.",
+                "Empty leaves it to the model. Esc closes and keeps what is allowed.",
                 classes="hint",
                 markup=False,
             )

@@ -7,6 +7,7 @@ their shape when soft breaks become spaces).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from functools import cache
 from typing import Any, ClassVar
@@ -20,13 +21,17 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.highlight import HighlightTheme, highlight
 from textual.widgets import Label, Markdown, Static
-from textual.widgets._markdown import MarkdownBlock, MarkdownFence
+from textual.widgets._markdown import MarkdownBlock, MarkdownFence, MarkdownTable, MarkdownTableContent
 
-FRAME_S = 1 / 24
+FRAME_S = 1 / 20
 """Shortest time between two updates of a streaming reply."""
 
-BREATH = 4
-"""An update that took t seconds is followed by at least this many t of rest: the engine needs the processor more."""
+LONGEST_FRAME_S = 0.4
+"""Longest time between them, however slow the machine: a reader notices half a second."""
+
+BREATH = 3
+"""An update that took t seconds, layout included, is followed by this many t of rest: a long conversation costs more
+to lay out, and the engine needs the processor more."""
 
 LONGEST_HIGHLIGHTED = 20_000
 """Characters of a code block above which colours cost more than they give."""
@@ -75,8 +80,18 @@ class CodeBlock(MarkdownFence):
     """A code block under the name of its language."""
 
     def compose(self) -> ComposeResult:
-        yield Static(self.lexer.split()[0] if self.lexer.strip() else "text", classes="language", markup=False)
+        yield Static(self._language, classes="language", markup=False)
         yield Label(self._highlighted_code, id="code-content", expand=True)
+
+    @property
+    def _language(self) -> str:
+        return self.lexer.split()[0] if self.lexer.strip() else "text"
+
+    def set_content(self, content: Content) -> None:
+        """Also the name of the language, which may come in pieces."""
+        super().set_content(content)
+        for label in self.query(".language").results(Static):
+            label.update(self._language)
 
     @classmethod
     def highlight(cls, code: str, language: str, ansi: bool = False, dark: bool = False) -> Content:
@@ -93,6 +108,29 @@ class CodeBlock(MarkdownFence):
         return highlight(code, language=name, theme=CodeColors)
 
 
+class TableContent(MarkdownTableContent):
+    """Cells without tooltips: those would read a model's words as markup."""
+
+    def compose(self) -> ComposeResult:
+        for cell in super().compose():
+            cell.tooltip = None
+            yield cell
+
+    async def _update_rows(self, updated_rows: list[list[Content]]) -> None:
+        if updated_rows:
+            await super()._update_rows(updated_rows)
+        for cell in self.children:
+            cell.tooltip = None
+
+
+class Table(MarkdownTable):
+    """A table of such cells."""
+
+    def compose(self) -> ComposeResult:
+        self._headers, self._rows = self._get_headers_and_rows()
+        yield TableContent(self._headers, self._rows)
+
+
 class ReplyMarkdown(Markdown):
     """The text of a reply. `write` adds to its end; `finish` waits until everything is on screen."""
 
@@ -100,6 +138,7 @@ class ReplyMarkdown(Markdown):
         **Markdown.BLOCKS,
         "fence": CodeBlock,
         "code_block": CodeBlock,
+        "table_open": Table,
     }
 
     def __init__(self, text: str = "") -> None:
@@ -114,8 +153,14 @@ class ReplyMarkdown(Markdown):
             self._writer = asyncio.create_task(self._write_all())
 
     async def finish(self) -> None:
-        if self._writer is not None:
-            await self._writer
+        """Wait until everything is on screen, and lay it out anew if reading it in pieces gave other blocks than
+        reading it at once (a line of dashes may turn the paragraph above it into a heading)."""
+        if self._writer is None:
+            return
+        await self._writer
+        whole = [token for token in markdown_parser().parse(self.source) if token.level == 0 and token.nesting >= 0]
+        if self.is_attached and len(whole) != len(self.children):
+            await self.update(self.source)
 
     async def _write_all(self) -> None:
         while self._waiting and self.is_attached:
@@ -123,4 +168,13 @@ class ReplyMarkdown(Markdown):
             self._waiting.clear()
             began = time.monotonic()
             await self.append(text)
-            await asyncio.sleep(max(FRAME_S, BREATH * (time.monotonic() - began)))
+            await self._laid_out()
+            took = time.monotonic() - began
+            await asyncio.sleep(min(LONGEST_FRAME_S, max(FRAME_S, BREATH * took)))
+
+    async def _laid_out(self) -> None:
+        """Wait until what was appended is on screen."""
+        done = asyncio.Event()
+        if self.call_after_refresh(done.set):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), LONGEST_FRAME_S)

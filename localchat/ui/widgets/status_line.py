@@ -27,7 +27,7 @@ def meter(fraction: float, cells: int = _METER_CELLS) -> Content:
 class StatusLine(SplitLine):
     """Shows an `EngineState`, or a persistent remark when the engine has nothing to say."""
 
-    SPINNING_S: ClassVar[float] = 0.1
+    TICK_S: ClassVar[float] = 0.125
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -36,24 +36,26 @@ class StatusLine(SplitLine):
         self._step = 0
 
     def on_mount(self) -> None:
-        self._timer = self.set_interval(self.SPINNING_S, self._spin, pause=True)
+        self._timer = self.set_interval(self.TICK_S, self._tick, pause=True)
         self._compose_line()
 
     def show_engine(self, state: EngineState) -> None:
-        self._state = state
-        if self.is_mounted:
-            if state.busy and self.app.animation_level != "none":
-                self._timer.resume()
-            else:
-                self._timer.pause()
-            self._compose_line()
+        """Show this; while the phase stays the same, with the next tick."""
+        before, self._state = self._state, state
+        if not self.is_mounted or (state.busy and state.phase == before.phase):
+            return
+        if state.busy:
+            self._timer.resume()
+        else:
+            self._timer.pause()
+        self._compose_line()
 
     def show_remark(self, remark: str) -> None:
         """Something that stays true, such as that nothing is being saved."""
         self._remark = remark
         self._compose_line()
 
-    def _spin(self) -> None:
+    def _tick(self) -> None:
         self._step += 1
         self._compose_line()
 

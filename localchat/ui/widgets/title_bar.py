@@ -9,6 +9,9 @@ from localchat.ui.ink import FAINT, MUTED, PLAIN
 from localchat.ui.visible_text import one_line
 from localchat.ui.widgets.split_line import SplitLine
 
+LONGEST_NAME = 28
+"""Cells; names from model files may be whole sentences."""
+
 
 class TitleBar(SplitLine):
     """`show_title` and `show_engine` each change one half."""
@@ -23,7 +26,10 @@ class TitleBar(SplitLine):
         self.show(self._title, self._model)
 
     def show_engine(self, state: EngineState, model_title: str) -> None:
-        parts = [Content.styled(one_line(model_title), MUTED)]
+        name = Content(one_line(model_title))
+        if name.cell_length > LONGEST_NAME:
+            name = name.truncate(LONGEST_NAME, ellipsis=True)
+        parts = [name.stylize(MUTED)]
         if state.model is not None:
             parts.append(Content.styled(state.model.precision, MUTED))
             parts.append(Content.styled(state.model.device.upper(), MUTED))

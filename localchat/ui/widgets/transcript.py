@@ -77,10 +77,7 @@ class Transcript(VerticalScroll, can_focus=False):
         await self._column.mount(Notice(text))
 
     def view_of(self, message_id: str) -> MessageView | None:
-        for view in self.query(MessageView):
-            if view.message.id == message_id:
-                return view
-        return None
+        return next((view for view in self.views if view.message.id == message_id), None)
 
     def reply(self, message_id: str) -> ReplyView | None:
         view = self.view_of(message_id)
@@ -89,7 +86,12 @@ class Transcript(VerticalScroll, can_focus=False):
     @property
     def shown(self) -> list[ShownMessage]:
         """Every message of the branch, those that are not laid out too."""
-        return [*self._above, *(view.message for view in self.query(MessageView))]
+        return [*self._above, *(view.message for view in self.views)]
+
+    @property
+    def views(self) -> list[MessageView]:
+        """The messages that are laid out. Not a query: this is asked for every token, and a query walks every block."""
+        return [child for child in self._column.children if isinstance(child, MessageView)]
 
     @property
     def focused_view(self) -> MessageView | None:
@@ -97,12 +99,11 @@ class Transcript(VerticalScroll, can_focus=False):
         return focused if isinstance(focused, MessageView) else None
 
     def last_reply(self) -> ReplyView | None:
-        replies = list(self.query(ReplyView))
-        return replies[-1] if replies else None
+        return next((view for view in reversed(self.views) if isinstance(view, ReplyView)), None)
 
     def focus_message(self, step: int) -> bool:
         """Move the focus `step` messages down; False at the ends."""
-        views = list(self.query(MessageView))
+        views = self.views
         if not views:
             return False
         focused = self.focused_view
@@ -141,7 +142,7 @@ class Transcript(VerticalScroll, can_focus=False):
 
     async def _lay_out_earlier(self) -> None:
         """Lay out one more page above, and keep what the reader looks at where it is."""
-        first = next(iter(self.query(MessageView)), None)
+        first = next(iter(self.views), None)
         self._above, fresh = self._above[:-PAGE], self._above[-PAGE:]
         before = self.virtual_size.height
         mark = self.query_one(EarlierMessages)
