@@ -16,7 +16,7 @@ from localchat.errors import InvalidSetting
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "context", "stopped"]
-"""stop: the model ended or a stop string came; length: max_tokens; context: the window is full; stopped: by the user."""
+"""stop: the model ended, or a stop string came; length: max_tokens; context: the window is full; stopped: the user."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,9 +65,7 @@ def register(app: typer.Typer) -> None:
         if json:
             print(json_library.dumps(facts))
             return
-        print(
-            f"{loaded.name}: {loaded.precision}, {loaded.bits_per_weight:.2f} bits a weight, {loaded.kernel}, {facts['threads']} threads"
-        )
+        print(f"{loaded.name}: {loaded.precision}, {loaded.bits_per_weight:.2f} bits a weight, {loaded.kernel}")
         print(f"  reading  {speed.prefill_tokens_per_second:8.1f} tokens/s  ({speed.prompt_tokens} tokens)")
         print(f"  writing  {speed.decode_tokens_per_second:8.1f} tokens/s  ({speed.generated_tokens} tokens)")
         print(f"  first token after {speed.time_to_first_token_s:.2f} s; loaded in {load_s:.2f} s")

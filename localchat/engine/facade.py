@@ -18,11 +18,11 @@ from threading import Event as StopSignal
 import torch
 
 from localchat.engine.context import fit
-from localchat.engine.generate import generate, prefill_steps
+from localchat.engine.generate import Generation, prefill_steps
 from localchat.engine.kv_cache import KVCache
 from localchat.engine.sampling import Sampler
 from localchat.engine.stopping import StopStrings
-from localchat.errors import LocalChatError, Stopped
+from localchat.errors import BadTemplate, LocalChatError, Stopped
 from localchat.messages import (
     Event,
     FinishReason,
@@ -44,8 +44,9 @@ from localchat.model.load import LoadedModel, load_model
 from localchat.text.chat_text import ChatText, load_chat_text
 from localchat.text.stream_decoder import StreamDecoder
 
-WARM_UP_TOKENS = 16
-"""Read once after loading, so that the first question does not pay for the first use of every kernel."""
+WARM_UP = (Message("user", "Hello"),)
+"""Read once after loading: the first question then pays neither for the first use of every kernel nor for the system
+prompt of the model's own template, whose keys and values stay in the cache."""
 
 
 @dataclass(slots=True)
@@ -96,11 +97,11 @@ class Engine:
         loaded = load_model(
             path, on_progress=lambda stage, fraction: on_progress(LoadProgress(stage, fraction)), check=check
         )
-        check()
         text = load_chat_text(path)
         allowed = min(context_length or loaded.spec.context_length, loaded.spec.context_length)
+        cache = KVCache(loaded.spec, allowed, loaded.cache_dtype, loaded.device)
         on_progress(LoadProgress("Warming up", 1.0))
-        _warm_up(loaded, check)
+        token_ids = _warm_up(loaded, text, cache, check)
         info = ModelInfo(
             name=loaded.name,
             architecture=loaded.spec.family,
@@ -114,8 +115,7 @@ class Engine:
             context_length=allowed,
             load_s=time.perf_counter() - began,
         )
-        cache = KVCache(loaded.spec, allowed, loaded.cache_dtype, loaded.device)
-        self._model = _Model(loaded, text, info, cache, [])
+        self._model = _Model(loaded, text, info, cache, token_ids)
         return info
 
     def unload(self) -> None:
@@ -215,7 +215,7 @@ class _Reply:
         """Decode; yields for every token the text that it completes, often a word, sometimes none."""
         model = self._model
         assert self._logits is not None
-        tokens = generate(
+        tokens = Generation(
             model.loaded.decoder,
             model.cache,
             self._logits,
@@ -261,11 +261,16 @@ def _rewind(model: _Model, prompt: list[int]) -> int:
 
 
 @torch.inference_mode()
-def _warm_up(loaded: LoadedModel, check: Check) -> None:
-    cache = KVCache(loaded.spec, WARM_UP_TOKENS + 1, loaded.cache_dtype, loaded.device)
-    ids = torch.arange(WARM_UP_TOKENS) % loaded.spec.vocab_size
-    loaded.decoder(ids, cache, check=check)
-    loaded.decoder(ids[:1], cache, check=check)
+def _warm_up(loaded: LoadedModel, text: ChatText, cache: KVCache, check: Check) -> list[int]:
+    """Read `WARM_UP` and one token more; returns the ids that the cache then holds."""
+    try:
+        ids = text.encode(WARM_UP)[: cache.context_length - 1]
+    except BadTemplate:  # it will say so when there is a real question
+        ids = [0]
+    ids.append(ids[-1])
+    loaded.decoder(torch.tensor(ids[:-1]), cache, check=check)
+    loaded.decoder(torch.tensor(ids[-1:]), cache, check=check)
+    return ids
 
 
 def _checker(stop: StopSignal | None) -> Check:

@@ -52,9 +52,14 @@ def prefill_steps(
 
 
 class Generation(Iterator[int]):
-    """The tokens of one reply, each computed when it is asked for.
+    """The tokens of one reply, the first of them drawn from `logits`, each computed when it is asked for.
 
     The cache holds every token given out but the last: that one is read when the next is asked for.
+
+    Args:
+        stop_ids: tokens that end the reply; they are not given out.
+        max_tokens: give out at most so many; None goes on to the end of the cache's context.
+        check: called before each token and each layer.
 
     Attributes:
         finish_reason: why there are no more tokens; None while there may be.
@@ -110,23 +115,3 @@ class Generation(Iterator[int]):
         with torch.inference_mode():
             self._logits = self._decoder(tokens, self._cache, check=self._check).cpu()
         self.pending.clear()
-
-
-def generate(
-    decoder: Decoder,
-    cache: KVCache,
-    logits: Tensor,
-    sampler: Sampler,
-    *,
-    stop_ids: Collection[int],
-    max_tokens: int | None = None,
-    check: Check | None = None,
-) -> Generation:
-    """The reply that begins with a token drawn from `logits`.
-
-    Args:
-        stop_ids: tokens that end the reply; they are not given out.
-        max_tokens: give out at most so many; None goes on to the end of the cache's context.
-        check: called before each token and each layer.
-    """
-    return Generation(decoder, cache, logits, sampler, stop_ids=stop_ids, max_tokens=max_tokens, check=check)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -46,7 +47,7 @@ def test_room_for_the_reply_is_kept_free() -> None:
 
 def test_the_cut_stays_where_it_is_for_several_turns_so_that_the_cache_can_be_reused() -> None:
     cuts = [fit(conversation(turns, 8), encode, context_length=400).left_out for turns in range(60)]
-    changes = sum(a != b for a, b in zip(cuts, cuts[1:], strict=False))
+    changes = sum(a != b for a, b in itertools.pairwise(cuts))
     assert cuts == sorted(cuts)
     assert cuts[-1] > 0
     assert changes <= len(cuts) / 3

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from localchat.engine import generate as module
-from localchat.engine.generate import Generation, generate, prefill_steps
+from localchat.engine.generate import Generation, prefill_steps
 from localchat.engine.kv_cache import KVCache
 from localchat.engine.sampling import Sampler
 from localchat.errors import ContextOverflow, Stopped
@@ -79,7 +79,7 @@ def _greedy_reply(decoder: Decoder, prompt: list[int], count: int) -> list[int]:
 def _generation(decoder: Decoder, cache: KVCache, prompt: Iterable[int], **options: object) -> Generation:
     logits = _read(decoder, cache, list(prompt))
     options = {"stop_ids": ()} | options
-    return generate(decoder, cache, logits, Sampler(GREEDY), **options)  # type: ignore[arg-type]
+    return Generation(decoder, cache, logits, Sampler(GREEDY), **options)  # type: ignore[arg-type]
 
 
 def test_a_prompt_in_chunks_gives_the_logits_of_the_prompt_at_once() -> None:
