@@ -43,7 +43,7 @@ def test_ask_prints_the_answer_and_nothing_else(home: Path) -> None:
 
 
 def test_a_question_needs_no_verb(home: Path) -> None:
-    assert "Paris" in run(home, "What is the capital of France?", "--temperature", "0").stdout
+    assert "Paris" in run(home, "What is the capital of France? Answer with one word.", "--temperature", "0").stdout
 
 
 def test_ask_reads_standard_input_and_files(home: Path, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, smollm2_gguf:
 
 def test_an_unwritable_history_does_not_keep_ask_from_answering(home: Path) -> None:
     (home / "data/history.db").mkdir()
-    done = run(home, "ask", "--temperature", "0", "What is the capital of France?")
+    done = run(home, "ask", "--temperature", "0", "What is the capital of France? Answer with one word.")
     assert "Paris" in done.stdout
     assert done.returncode == 0
     assert "history" in done.stderr

@@ -58,7 +58,9 @@ async def test_a_question_is_answered_by_the_real_model(engine: EngineClient, sm
     assert isinstance(loading[-1], Loaded)
     assert loading[-1].model.name == "smollm2-135m"
     assert loading[-1].model.precision == "int4"
-    events = await collect(engine.reply([Message("user", "What is the capital of France?")], GREEDY))
+    events = await collect(
+        engine.reply([Message("user", "What is the capital of France? Answer with one word.")], GREEDY)
+    )
     assert "Paris" in text_of(events)
     assert isinstance(events[0], PromptFitted)
     assert done(events).prompt_tokens == events[0].prompt_tokens
@@ -67,7 +69,7 @@ async def test_a_question_is_answered_by_the_real_model(engine: EngineClient, sm
 
 async def test_the_next_turn_reads_only_what_is_new(engine: EngineClient, smollm2_folder: Path) -> None:
     await collect(engine.load(str(smollm2_folder)))
-    first = [Message("user", "What is the capital of France?")]
+    first = [Message("user", "What is the capital of France? Answer with one word.")]
     answer = text_of(await collect(engine.reply(first, GREEDY)))
     second = [*first, Message("assistant", answer), Message("user", "And of Italy?")]
     cached = await collect(engine.reply(second, GREEDY))
@@ -98,7 +100,9 @@ async def test_a_stop_while_writing_keeps_what_was_written(engine: EngineClient,
     assert done(events).finish_reason == "stopped"
     assert 5 <= done(events).completion_tokens < 100
     assert text_of(events)
-    assert "Paris" in text_of(await collect(engine.reply([Message("user", "What is the capital of France?")], GREEDY)))
+    assert "Paris" in text_of(
+        await collect(engine.reply([Message("user", "What is the capital of France? Answer with one word.")], GREEDY))
+    )
 
 
 async def test_a_stop_while_reading_the_prompt_ends_the_reply(engine: EngineClient, smollm2_folder: Path) -> None:
@@ -114,7 +118,9 @@ async def test_a_stop_while_reading_the_prompt_ends_the_reply(engine: EngineClie
     else:
         assert done(events).finish_reason == "stopped"
     assert not text_of(events)
-    assert "Paris" in text_of(await collect(engine.reply([Message("user", "What is the capital of France?")], GREEDY)))
+    assert "Paris" in text_of(
+        await collect(engine.reply([Message("user", "What is the capital of France? Answer with one word.")], GREEDY))
+    )
 
 
 async def test_a_stop_while_loading_ends_the_load_and_the_next_load_works(
@@ -138,7 +144,9 @@ async def test_a_killed_engine_is_reported_and_comes_back_with_its_model(
                 assert engine.pid is not None
                 os.kill(engine.pid, signal.SIGKILL)
     assert text_of(events)
-    again = await collect(engine.reply([Message("user", "What is the capital of France?")], GREEDY))
+    again = await collect(
+        engine.reply([Message("user", "What is the capital of France? Answer with one word.")], GREEDY)
+    )
     assert any(isinstance(event, Loaded) for event in again)
     assert "Paris" in text_of(again)
 
@@ -157,7 +165,9 @@ async def test_stop_strings_end_a_reply_before_them(engine: EngineClient, smollm
 async def test_old_messages_are_left_out_and_the_caller_is_told(engine: EngineClient, smollm2_folder: Path) -> None:
     await collect(engine.load(str(smollm2_folder), context_length=256))
     turns = [m for i in range(12) for m in (Message("user", f"Number {i}, please. " * 4), Message("assistant", "Yes."))]
-    events = await collect(engine.reply([*turns, Message("user", "What is the capital of France?")], GREEDY))
+    events = await collect(
+        engine.reply([*turns, Message("user", "What is the capital of France? Answer with one word.")], GREEDY)
+    )
     assert isinstance(events[0], PromptFitted)
     assert events[0].left_out > 0
     assert events[0].prompt_tokens < 256
@@ -171,7 +181,9 @@ async def test_a_question_longer_than_the_context_is_refused_and_the_engine_live
     before = engine.pid
     with pytest.raises(ContextOverflow, match="tokens"):
         await collect(engine.reply([Message("user", "word " * 600)], GREEDY))
-    assert "Paris" in text_of(await collect(engine.reply([Message("user", "What is the capital of France?")], GREEDY)))
+    assert "Paris" in text_of(
+        await collect(engine.reply([Message("user", "What is the capital of France? Answer with one word.")], GREEDY))
+    )
     assert engine.pid == before
 
 

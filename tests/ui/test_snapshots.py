@@ -46,7 +46,6 @@ def after(*keys: str) -> Before:
             if pilot.app.session.engine_state.phase == "ready":  # type: ignore[attr-defined]
                 break
         await pilot.press(*keys)
-        await pilot.app.workers.wait_for_complete([worker for worker in pilot.app.workers if worker.name == "_prepare"])
         await pilot.pause(0.3)
 
     return before
