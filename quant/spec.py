@@ -37,11 +37,6 @@ class QuantSpec:
         if self.bits == 8:
             object.__setattr__(self, "symmetric", True)
 
-    @classmethod
-    def default(cls, bits: int) -> QuantSpec:
-        """What a user gets who says only how many bits: int4 by 32 with minimum, int8 by row."""
-        return cls(bits, ROW_GROUP if bits == 8 else 32)
-
     @property
     def bits_per_weight(self) -> float:
         """Bits of one weight with its share of scale and minimum; the scale of a row counts as nothing."""

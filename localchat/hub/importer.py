@@ -30,7 +30,6 @@ from localchat.weights.model_folder import write_model_folder
 from quant import rtn
 from quant.spec import ROW_GROUP, QuantSpec
 
-_LAYER_SPECS = {4: QuantSpec(4, 32), 8: QuantSpec(8, 32)}
 _VOCABULARY_SPEC = QuantSpec(8, ROW_GROUP)  # whatever the layers get: a vocabulary is worth more than four bits
 
 _VOCABULARY = frozenset({"embedding", "output"})
@@ -118,7 +117,8 @@ def _converted(source: WeightSource, name: str, bits: int | None) -> Weight:
     exact = source.exact(name)
     if exact is not None and (bits is None or (exact.spec.bits == bits and name not in _VOCABULARY)):
         return exact  # these bits without any loss: no algorithm can do better
-    target = _target(source, name, bits)
+    # A quantized file's values go into something finer than they are in, so that next to nothing is lost again.
+    target = target_spec(name, bits or (8 if source.is_quantized(name) else 4))
     weight = source.float32(name)
     if not target.accepts(shape[1]):
         return weight.contiguous()
@@ -128,12 +128,9 @@ def _converted(source: WeightSource, name: str, bits: int | None) -> Weight:
         raise BadWeights(f"The tensor {name} cannot be quantized: {error}.", "Get the model again.") from error
 
 
-def _target(source: WeightSource, name: str, bits: int | None) -> QuantSpec:
-    if name in _VOCABULARY:
-        return _VOCABULARY_SPEC
-    if bits is None:  # finer than what the file has, so that next to nothing is lost a second time
-        bits = 8 if source.is_quantized(name) else 4
-    return _LAYER_SPECS[bits]
+def target_spec(name: str, bits: int) -> QuantSpec:
+    """How a matrix is held that is quantized anew: our tensor `name`, when 4 or 8 bits are asked for."""
+    return _VOCABULARY_SPEC if name in _VOCABULARY else QuantSpec(bits, 32)
 
 
 def _fingerprint(source: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 The figures are printed whether the tests pass or not. "as in the file" holds every matrix with the file's own values
 where our formats can, so that what is measured is the arithmetic; "int4" and "int8" round the matrices of the layers to
 nearest and the vocabulary matrices to int8, as `localchat import --bits` does. SmolLM2's file is in Q4_1, which
-rounding to our int4 finds again: for that model int4 loses nothing, and int8 by row does.
+rounding to our int4 finds again: int4 costs that model next to nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from localchat.engine.kv_cache import KVCache
+from localchat.hub.importer import target_spec
 from localchat.model.decoder import Decoder, Weight
 from localchat.model.device import configure_threads
 from localchat.model.load import QUANTIZED_CACHE_DTYPE
@@ -45,8 +46,9 @@ def _as_in_the_file(source: GGUFSource, weights: Mapping[str, Tensor]) -> Weight
 
 
 def _rounded(bits: int, weights: Mapping[str, Tensor]) -> Weights:
-    specs = {name: QuantSpec.default(8 if name in ("embedding", "output") else bits) for name in weights}
-    return {name: rtn.quantize(each, specs[name]) if each.ndim == 2 else each for name, each in weights.items()}
+    return {
+        name: rtn.quantize(each, target_spec(name, bits)) if each.ndim == 2 else each for name, each in weights.items()
+    }
 
 
 @torch.inference_mode()
@@ -86,7 +88,7 @@ def test_smollm2_keeps_its_predictions(
     smollm2_gguf: Path, shared_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {"English": shared_dir / "data/wikitext-2-test.txt"}
-    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.93, 0.01), "int4": Bound(0.93, 0.005)}
+    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.96, 0.004), "int4": Bound(0.93, 0.005)}
     _compare(smollm2_gguf, texts, bounds, capsys)
 
 
@@ -95,5 +97,5 @@ def test_qwen_keeps_its_predictions(qwen_gguf: Path, shared_dir: Path, capsys: p
         "English": shared_dir / "data/wikitext-2-test.txt",
         "Chinese": shared_dir / "data/sanguo-first-40-chapters.txt",
     }
-    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.93, 0.01), "int4": Bound(0.68, 0.2)}
+    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.96, 0.004), "int4": Bound(0.68, 0.2)}
     _compare(qwen_gguf, texts, bounds, capsys)

@@ -45,11 +45,6 @@ def test_int8_is_always_symmetric() -> None:
     assert QuantSpec(8).symmetric
 
 
-def test_the_default_of_int8_has_one_scale_per_row() -> None:
-    assert QuantSpec.default(8) == QuantSpec(8, 0)
-    assert QuantSpec.default(4) == QuantSpec(4, 32)
-
-
 def test_bits_per_weight_count_scale_and_minimum() -> None:
     assert [spec.bits_per_weight for spec in SPECS] == [5.0, 4.25, 4.25, 8.0, 8.5]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,8 +54,6 @@ def main() -> None:
     engine.answer = answer
     store, _ = open_history()
     app = LocalChatApp(engine, store, Config(), shelf=FakeShelf())
-    if "--time" in sys.argv:
-        app.call_after_refresh(lambda: app.exit(message=f"{time.perf_counter():.3f}"))
     app.run()
 
 

@@ -36,7 +36,7 @@ async def test_arrows_and_enter_open_a_chat_from_the_list_also_where_it_lies_ove
         await desk.ask("Two")
         assert not desk.screen.query_one("#sidebar").display
         await desk.pilot.press("ctrl+b")
-        assert desk.screen.query_one("#sidebar").display
+        await desk.until(lambda: desk.screen.query_one("#sidebar").display)
         await desk.pilot.press("down", "enter")
         await desk.until(lambda: desk.session.title == "One")
         assert not desk.screen.query_one("#sidebar").display
@@ -60,9 +60,9 @@ async def test_alt_up_and_alt_down_walk_through_the_chats(open_desk: Opener) -> 
             await desk.pilot.press("ctrl+n")
             await desk.ask(question)
         await desk.pilot.press("alt+down", "alt+down")
-        assert desk.session.title == "One"
+        await desk.until(lambda: desk.session.title == "One")
         await desk.pilot.press("alt+up")
-        assert desk.session.title == "Two"
+        await desk.until(lambda: desk.session.title == "Two")
 
 
 async def test_search_finds_words_in_messages_and_chinese_ones(open_desk: Opener) -> None:
@@ -145,7 +145,7 @@ async def test_a_version_in_the_middle_brings_the_conversation_that_followed_it(
         await desk.pilot.press("shift+tab")
         await desk.until(lambda: desk.screen.transcript.focused_view is desk.replies[-1])
         await desk.pilot.press("up", "up")
-        assert desk.screen.transcript.focused_view is desk.replies[0]
+        await desk.until(lambda: desk.screen.transcript.focused_view is desk.replies[0])
         await desk.pilot.press("ctrl+r")
         await desk.until(lambda: desk.idle and [m.text for m in desk.session.messages()] == ["A", "A2"])
         await desk.pilot.press("alt+left")

@@ -158,7 +158,7 @@ async def test_help_lists_every_action_with_its_key(open_desk: Opener) -> None:
         for action in ACTIONS:
             assert action.title in text
         await desk.pilot.press("escape")
-        assert desk.app.screen is desk.screen
+        await desk.until(lambda: desk.app.screen is desk.screen)
 
 
 async def test_every_action_is_in_the_palette_and_works_from_there(open_desk: Opener) -> None:

@@ -18,7 +18,7 @@ from tests.ui.fake_engine import FakeEngine
 async def test_these_keys_break_the_line_and_send_nothing(open_desk: Opener, key: str) -> None:
     async with open_desk() as desk:
         await desk.pilot.press("a", key, "b")
-        assert desk.screen.composer.text == "a\nb"
+        await desk.until(lambda: desk.screen.composer.text == "a\nb")
         assert desk.session.messages() == []
 
 
@@ -35,7 +35,7 @@ def test_terminals_send_these_sequences_for_enter_and_its_relatives(sequence: st
 async def test_enter_may_be_swapped_with_the_line_break(open_desk: Opener) -> None:
     async with open_desk(config=Config(enter_sends=False)) as desk:
         await desk.pilot.press("a", "enter", "b")
-        assert desk.screen.composer.text == "a\nb"
+        await desk.until(lambda: desk.screen.composer.text == "a\nb")
         await desk.pilot.press("ctrl+j")
         await desk.until(lambda: desk.idle)
         assert desk.session.messages()[0].text == "a\nb"
@@ -65,13 +65,13 @@ async def test_backspace_removes_a_whole_wide_character(open_desk: Opener) -> No
         await desk.write("你好👩‍👩‍👧")
         await desk.write("世")
         await desk.pilot.press("backspace")
-        assert desk.screen.composer.text == "你好👩‍👩‍👧"
+        await desk.until(lambda: desk.screen.composer.text == "你好👩‍👩‍👧")
 
 
 async def test_nothing_is_sent_when_nothing_but_white_space_is_written(open_desk: Opener) -> None:
     async with open_desk() as desk:
         await desk.pilot.press("space", "enter")
-        assert desk.session.messages() == []
+        await desk.until(lambda: desk.session.messages() == [])
 
 
 async def test_a_draft_is_saved_soon_and_comes_back_with_its_chat(open_desk: Opener) -> None:
@@ -81,7 +81,7 @@ async def test_a_draft_is_saved_soon_and_comes_back_with_its_chat(open_desk: Ope
         await desk.write("half a thou")
         await desk.until(lambda: desk.store.draft(first) == "half a thou")
         await desk.pilot.press("ctrl+n")
-        assert desk.screen.composer.text == ""
+        await desk.until(lambda: desk.screen.composer.text == "")
         await desk.write("another")
         await desk.pilot.press("alt+down")
         await desk.until(lambda: desk.session.chat_id == first)
@@ -95,14 +95,14 @@ async def test_a_new_chat_that_was_never_written_in_leaves_no_trace(open_desk: O
         await desk.write("x")
         await desk.until(lambda: desk.store.conversations())
         await desk.pilot.press("backspace", "ctrl+n")
-        assert desk.store.conversations() == []
+        await desk.until(lambda: desk.store.conversations() == [])
 
 
 async def test_up_in_an_empty_composer_brings_back_the_last_question(open_desk: Opener) -> None:
     async with open_desk() as desk:
         await desk.ask("What was that?")
         await desk.pilot.press("up")
-        assert desk.screen.composer.text == "What was that?"
+        await desk.until(lambda: desk.screen.composer.text == "What was that?")
 
 
 async def test_what_is_typed_while_a_reply_streams_stays(open_desk: Opener) -> None:
