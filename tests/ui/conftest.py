@@ -188,19 +188,11 @@ class Opener:
             yield Desk(app, pilot, engine, store, shelf)
 
 
-async def _short_rest(min_sleep: float = 0.0, max_sleep: float = 0.0) -> None:  # noqa: ARG001
-    """Instead of the pilot's wait for an idle processor, which takes up to a second for every key where other programs
-    run; `Desk.until` waits for what matters."""
-    await asyncio.sleep(0.02)
-
-
 @pytest.fixture
 def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HistoryStore]:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
-    for module in ("textual.pilot", "textual.app"):
-        monkeypatch.setattr(f"{module}.wait_for_idle", _short_rest)
     history = HistoryStore(home / "data" / "history.db", now=lambda: NOW)
     yield history
     history.close()
