@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 
 from localchat.commands.edge import guarded
-from localchat.openmp import wait_passively
+from localchat.openmp import wait_briefly
 
 
 def main() -> None:
-    wait_passively()
+    wait_briefly()
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     if not arguments and sys.stdin.isatty() and sys.stdout.isatty():

@@ -132,6 +132,7 @@ class ModelInfo:
     bits_per_weight: float
     context_length: int  # tokens that fit, prompt and reply together
     load_s: float
+    sampling: Mapping[str, float] = field(default_factory=dict)  # what its authors recommend
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from localchat.openmp import wait_passively
+from localchat.openmp import wait_briefly
 
-wait_passively()  # before any test imports torch
+wait_briefly()  # before any test imports torch
 
 ROOT = Path(__file__).parent.parent
 

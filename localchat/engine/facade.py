@@ -114,6 +114,7 @@ class Engine:
             bits_per_weight=loaded.bits_per_weight,
             context_length=allowed,
             load_s=time.perf_counter() - began,
+            sampling=loaded.sampling,
         )
         self._model = _Model(loaded, text, info, cache, token_ids)
         return info

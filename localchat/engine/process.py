@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from localchat.errors import LocalChatError
 from localchat.messages import Event, Failure, Loaded, LoadProgress, Message, ReplyOptions, to_json
-from localchat.openmp import wait_passively
+from localchat.openmp import wait_briefly
 
 if TYPE_CHECKING:
     from localchat.engine.facade import Engine
@@ -135,7 +135,7 @@ def _import_engine() -> Engine:
 
 def main() -> None:
     """Entry of the child process."""
-    wait_passively()
+    wait_briefly()
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints goes to the log, not between the events
     sys.addaudithook(refuse_sockets)

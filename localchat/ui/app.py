@@ -180,7 +180,10 @@ class LocalChatApp(App[None]):
     async def show_settings(self) -> None:
         from localchat.ui.screens.settings import SettingsScreen
 
-        changes = await self.push_screen_wait(SettingsScreen(self.config, sorted(self.available_themes), self.theme))
+        model = self.session.engine_state.model
+        recommended = model.sampling if model is not None else {}
+        screen = SettingsScreen(self.config, sorted(self.available_themes), self.theme, recommended)
+        changes = await self.push_screen_wait(screen)
         if changes is None:
             return
         for key, value in changes.values.items():

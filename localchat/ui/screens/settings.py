@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -60,14 +61,15 @@ def parse_number(setting: Setting, text: str) -> Value | None:
 class NumberRow(Vertical):
     """One number: its name, its value, and one line that explains it or says what is allowed."""
 
-    def __init__(self, setting: Setting, value: float | None) -> None:
+    def __init__(self, setting: Setting, value: float | None, default: float | None) -> None:
         super().__init__(id=f"row-{setting.key}")
         self.setting = setting
+        self._default = default
         self._value = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
     def compose(self) -> ComposeResult:
-        default = getattr(SamplingOptions(), self.setting.key, None)
-        placeholder = "random" if self.setting.key == "seed" else "no limit" if default is None else f"{default:g}"
+        nothing = "random" if self.setting.key == "seed" else "no limit"
+        placeholder = nothing if self._default is None else f"{self._default:g}"
         with Horizontal():
             yield Static(LABELS[self.setting.key], classes="label", markup=False)
             yield Input(self._value, placeholder=placeholder, compact=True, id=self.setting.key)
@@ -88,16 +90,21 @@ class NumberRow(Vertical):
 
 
 class SettingsScreen(ModalScreen[Changes]):
-    """Returns what was changed to something allowed."""
+    """Returns what was changed to something allowed.
+
+    Args:
+        recommended: the sampling options that an empty field leaves to the loaded model.
+    """
 
     CSS_PATH = "../dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f3", "close", "Close", id="settings.close", show=False, priority=True)
     ]
 
-    def __init__(self, config: Config, themes: list[str], theme: str) -> None:
+    def __init__(self, config: Config, themes: list[str], theme: str, recommended: Mapping[str, float]) -> None:
         super().__init__()
         self._config = config
+        self._recommended = recommended
         self._themes = themes
         self._theme = theme
 
@@ -116,7 +123,8 @@ class SettingsScreen(ModalScreen[Changes]):
                 yield prompt
                 for key in NUMBERS:
                     value = self._config.max_tokens if key == "max_tokens" else self._config.sampling.get(key)
-                    yield NumberRow(SETTINGS[key], value)
+                    default = self._recommended.get(key, getattr(SamplingOptions(), key, None))
+                    yield NumberRow(SETTINGS[key], value, default)
                 with Horizontal(id="theme-row"):
                     yield Static("Theme", classes="label", markup=False)
                     yield Select(
