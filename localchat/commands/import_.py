@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,4 +34,6 @@ def register(app: typer.Typer) -> None:
             installed = import_model(
                 path, name, bits=bits, on_progress=lambda done, total: line.show("Quantizing", done / total)
             )
+        if not installed.has_own_template:
+            print("localchat: The model brings no chat template, so a plain one is used.", file=sys.stderr)
         print(installed.name)
