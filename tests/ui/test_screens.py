@@ -82,8 +82,8 @@ async def test_the_model_picker_shows_what_is_here_and_what_can_be_fetched_with_
         await desk.pilot.press("ctrl+o")
         await desk.until(lambda: isinstance(desk.app.screen, ModelScreen))
         lines = [str(option.prompt) for option in desk.app.screen.query_one("OptionList").options]  # type: ignore[attr-defined]
-        assert "● SmolLM2 135M\n  int4 · 98 MB · Apache-2.0" in lines
-        assert "  Larger 1B\n  int4 · 700 MB to download · MIT" in lines
+        assert "● SmolLM2 135M\n  tiny · int4 · 98 MB · Apache-2.0" in lines
+        assert "  Larger 1B\n  larger · int4 · 700 MB to download · MIT" in lines
 
 
 async def test_a_model_that_is_not_here_is_fetched_then_loaded_and_remembered(open_desk: Opener) -> None:

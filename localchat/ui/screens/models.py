@@ -66,9 +66,8 @@ class ModelScreen(ModalScreen[ModelChoice | None]):
         if choice.damage:
             detail = f"damaged: {choice.damage}"
         else:
-            parts = [choice.precision, size(choice.size), choice.licence]
-            if choice.path is None:
-                parts[1] = f"{size(choice.size)} to download"
+            amount = size(choice.size) if choice.path is not None else f"{size(choice.size)} to download"
+            parts = [choice.name, choice.precision, amount, choice.licence]
             detail = " · ".join(part for part in parts if part)
         return Content.assemble(
             (f"{mark} ", ACCENT),
