@@ -28,11 +28,9 @@ from localchat.paths import ensure, models_dir
 from localchat.text.chat_text import load_chat_text
 from localchat.weights.model_folder import write_model_folder
 from quant import rtn
-from quant.spec import ROW_GROUP, QuantSpec
+from quant.spec import QuantSpec
 
-_VOCABULARY_SPEC = QuantSpec(8, ROW_GROUP)  # whatever the layers get: a vocabulary is worth more than four bits
-
-_VOCABULARY = frozenset({"embedding", "output"})
+_VOCABULARY = frozenset({"embedding", "output"})  # worth eight bits, whatever the layers get
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +112,11 @@ def _converted(source: WeightSource, name: str, bits: int | None) -> Weight:
     shape = source.plan[name].shape
     if len(shape) != 2:
         return source.float32(name).contiguous()
-    exact = source.exact(name)
-    if exact is not None and (bits is None or (exact.spec.bits == bits and name not in _VOCABULARY)):
-        return exact  # these bits without any loss: no algorithm can do better
     # A quantized file's values go into something finer than they are in, so that next to nothing is lost again.
     target = target_spec(name, bits or (8 if source.is_quantized(name) else 4))
+    exact = source.exact(name)
+    if exact is not None and (bits is None or exact.spec.bits == target.bits):
+        return exact  # these bits without any loss: no algorithm can do better
     weight = source.float32(name)
     if not target.accepts(shape[1]):
         return weight.contiguous()
@@ -130,7 +128,7 @@ def _converted(source: WeightSource, name: str, bits: int | None) -> Weight:
 
 def target_spec(name: str, bits: int) -> QuantSpec:
     """How a matrix is held that is quantized anew: our tensor `name`, when 4 or 8 bits are asked for."""
-    return _VOCABULARY_SPEC if name in _VOCABULARY else QuantSpec(bits, 32)
+    return QuantSpec(8 if name in _VOCABULARY else bits, 32)
 
 
 def _fingerprint(source: Path) -> dict[str, str]:
