@@ -10,9 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from localchat.errors import BadWeights, ModelNotFound, UnsupportedModel
@@ -27,7 +25,6 @@ from localchat.model.spec import ModelSpec
 from localchat.weights.gguf_blocks import to_quant_tensor
 from localchat.weights.gguf_file import GGUFFile
 from localchat.weights.safetensors_file import SafetensorsFile
-from quant import pack
 from quant.tensor import QuantTensor
 
 
@@ -91,7 +88,9 @@ class GGUFSource(WeightSource):
     def exact(self, name: str) -> QuantTensor | None:
         source = self.plan[name]
         tensor = to_quant_tensor(self.file, source.name)
-        return tensor if tensor is None or source.row_order is None else reorder_rows(tensor, source.row_order)
+        if tensor is None or source.row_order is None:
+            return tensor
+        return tensor.reordered(torch.from_numpy(source.row_order))
 
 
 class CheckpointSource(WeightSource):
@@ -133,18 +132,6 @@ def open_source(path: Path) -> WeightSource:
     if not path.exists():
         raise ModelNotFound(f"There is no file {path}.")
     return GGUFSource(path)
-
-
-def reorder_rows(tensor: QuantTensor, order: NDArray[np.int64]) -> QuantTensor:
-    """`tensor` with row i taken from row `order[i]`; the values stay the same, bit for bit."""
-    ids = torch.from_numpy(order)
-    parts = {
-        name: pack.pack(pack.unpack_rows(part, tensor.spec.bits, ids), tensor.spec.bits)
-        if name == "packed"
-        else pack.pack_scales(pack.unpack_scale_rows(part, ids))
-        for name, part in tensor.parts().items()
-    }
-    return QuantTensor.from_parts(tensor.spec, tensor.shape, parts)
 
 
 def _checked_plan(spec: ModelSpec, kind: SourceKind, shapes: dict[str, tuple[int, ...]]) -> dict[str, TensorSource]:

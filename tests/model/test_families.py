@@ -11,7 +11,6 @@ from test_model_spec import SPEC
 
 from localchat.errors import BadWeights, UnsupportedModel
 from localchat.model.families import FAMILIES, check_tensors, parameter_count, tensor_plan, tensor_shapes
-from localchat.model.sources import reorder_rows
 from quant import rtn
 from quant.spec import QuantSpec
 
@@ -58,7 +57,8 @@ def test_rows_of_a_quantized_matrix_are_reordered_bit_for_bit(spec: QuantSpec) -
     weight = torch.randn(37, 64, generator=torch.Generator().manual_seed(3))
     order = np.random.default_rng(3).permutation(37)
     tensor = rtn.quantize(weight, spec)
-    assert torch.equal(reorder_rows(tensor, order).dequantize(), tensor.dequantize()[torch.from_numpy(order)])
+    ids = torch.from_numpy(order)
+    assert torch.equal(tensor.reordered(ids).dequantize(), tensor.dequantize()[ids])
 
 
 def _names(kind: str) -> list[str]:
