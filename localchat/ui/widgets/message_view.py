@@ -100,11 +100,6 @@ class ReplyView(MessageView):
             await self._body.finish()
         self._show_footnote()
 
-    def set_message(self, message: ShownMessage) -> None:
-        """Same text, other figures: a version was added beside it."""
-        self.message = message
-        self._show_footnote()
-
     def _show_footnote(self) -> None:
         message = self.message
         unfinished = message.status in ("waiting", "writing")
