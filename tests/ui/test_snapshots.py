@@ -37,16 +37,26 @@ def app(store: HistoryStore) -> Callable[..., LocalChatApp]:
     return make
 
 
+async def settle(pilot: Pilot[Any], condition: Callable[[], bool] = lambda: True) -> None:
+    """Wait until `condition` holds and the screen no longer changes, however slow the machine is."""
+    before = ""
+    for _ in range(100):
+        await pilot.pause(0.15)
+        now = pilot.app.export_screenshot()
+        if condition() and now == before:
+            return
+        before = now
+    raise AssertionError("the screen did not come to rest")
+
+
 def after(*keys: str) -> Before:
     """Press these once the model is loaded, and let everything be laid out."""
 
     async def before(pilot: Pilot[Any]) -> None:
-        for _ in range(100):
-            await pilot.pause(0.02)
-            if pilot.app.session.engine_state.phase == "ready":  # type: ignore[attr-defined]
-                break
+        session = pilot.app.session  # type: ignore[attr-defined]
+        await settle(pilot, lambda: session.engine_state.phase == "ready")
         await pilot.press(*keys)
-        await pilot.pause(0.3)
+        await settle(pilot)
 
     return before
 
@@ -70,8 +80,9 @@ def test_english_light_200x60(snap_compare: Compare, app: Callable[..., LocalCha
 def test_settings_with_a_value_that_is_not_allowed(snap_compare: Compare, app: Callable[..., LocalChatApp]) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await after("f3")(pilot)
+        await settle(pilot, lambda: bool(pilot.app.screen.query("#temperature")))
         pilot.app.screen.query_one("#temperature", Input).value = "9"
-        await pilot.pause(0.1)
+        await settle(pilot, lambda: bool(pilot.app.screen.query(".-wrong")))
 
     assert snap_compare(app("dark"), terminal_size=(80, 24), run_before=before)
 
@@ -83,10 +94,10 @@ def test_the_first_start(
     shelf = FakeShelf()
 
     async def before(pilot: Pilot[Any]) -> None:
-        await pilot.pause(0.2)
+        await settle(pilot)
         await pilot.press("enter")
-        await pilot.pause(0.1)
+        await settle(pilot, lambda: bool(shelf.jobs))
         shelf.jobs[0].steps.put_nowait(PullProgress("download", 350_000_000, 700_000_000, 5_000_000.0, 70.0))
-        await pilot.pause(0.2)
+        await settle(pilot, lambda: "350" in str(pilot.app.screen.query_one("#figures").render()))
 
     assert snap_compare(app("dark", shelf), terminal_size=(80, 24), run_before=before)

@@ -141,6 +141,9 @@ class SettingsScreen(ModalScreen[Changes]):
             )
 
     def on_mount(self) -> None:
+        self.query_one("#system_prompt", TextArea).cursor_blink = self.app.animation_level != "none"
+        for field in self.query(Input):
+            field.cursor_blink = self.app.animation_level != "none"
         self.query_one(VerticalScroll).call_after_refresh(self.query_one(VerticalScroll).scroll_home, animate=False)
 
     @on(Input.Changed)
