@@ -99,7 +99,8 @@ class ChatScreen(Screen[None]):
                 if chat_id == self.session.chat_id and (view := self.transcript.reply(reply_id)) is not None:
                     view.grow(text)
             case ReplyEnded(chat_id, reply_id):
-                self.call_later(self._finish_reply, chat_id, reply_id)
+                # Beside this screen's own messages: it waits for a frame, which the screen must be free to draw.
+                self.run_worker(self._finish_reply(chat_id, reply_id))
             case ChatsChanged():
                 self.call_later(self._show_chats)
             case Trouble(text, severity, chat_id):

@@ -94,10 +94,10 @@ class ReplyView(MessageView):
         elif missing is None and self._body is not None:
             await self._body.finish()
             await self._body.update(visible_text(message.text))
-        self.message = message
-        self._waiting_for = ""
         if self._body is not None:
             await self._body.finish()
+        self.message = message
+        self._waiting_for = ""
         self._show_footnote()
 
     def _show_footnote(self) -> None:
