@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from localchat.commands.model_choice import chosen_model
+from localchat.commands.profile_table import print_profile
 from localchat.commands.progress import ProgressLine
 from localchat.commands.text_files import read_text
 from localchat.paths import assets_dir
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
         prompt: Annotated[int, typer.Option(min=1, help="Tokens to read.")] = 512,
         generate: Annotated[int, typer.Option(min=1, help="Tokens to write.")] = 128,
         repeat: Annotated[int, typer.Option(min=1, help="Rounds; the medians count.")] = 5,
+        profile: Annotated[bool, typer.Option("--profile", help="Print where the time of a token goes.")] = False,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Measure reading and writing speed, loading time and memory."""
@@ -30,6 +32,7 @@ def register(app: typer.Typer) -> None:
             line.show("Loading", None)
             import torch
 
+            from localchat.evaluation.profile import measure_profile
             from localchat.evaluation.speed import measure_speed, peak_rss_bytes
             from localchat.model.device import configure_threads
             from localchat.model.load import load_model
@@ -42,6 +45,10 @@ def register(app: typer.Typer) -> None:
             load_s = time.perf_counter() - began
             ids = tokenizer.encode(text)
             ids *= -(-prompt // len(ids))
+            if profile:
+                line.show("Measuring", None)
+                print_profile(measure_profile(loaded, ids[:prompt], generate), as_json=json)
+                return
             speed = measure_speed(
                 loaded, ids[:prompt], generate, repeat, on_round=lambda done: line.show("Measuring", done / repeat)
             )

@@ -42,12 +42,11 @@ def register(app: typer.Typer) -> None:
                 line.show("Scoring", so_far.chunks / total, f"perplexity {so_far.perplexity:.3f}")
 
             result = measure_perplexity(
-                loaded.decoder,
+                loaded,
                 ids,
                 context=context,
                 chunks=chunks,
                 bos_id=tokenizer.bos_id if tokenizer.adds_bos else None,
-                cache_dtype=loaded.cache_dtype,
                 on_chunk=show,
             )
         if json:

@@ -19,7 +19,7 @@ import torch
 
 from localchat.engine.context import fit
 from localchat.engine.generate import Generation, prefill_steps
-from localchat.engine.kv_cache import KVCache
+from localchat.engine.kv_cache import KVCache, cache_for
 from localchat.engine.sampling import Sampler
 from localchat.engine.stopping import StopStrings
 from localchat.errors import BadTemplate, LocalChatError, Stopped
@@ -99,7 +99,7 @@ class Engine:
         )
         text = load_chat_text(path)
         allowed = min(context_length or loaded.spec.context_length, loaded.spec.context_length)
-        cache = KVCache(loaded.spec, allowed, loaded.cache_dtype, loaded.device)
+        cache = cache_for(loaded, allowed)
         on_progress(LoadProgress("Warming up", 1.0))
         token_ids = _warm_up(loaded, text, cache, check)
         info = ModelInfo(

@@ -15,7 +15,7 @@ from torch import Tensor
 from localchat.engine.kv_cache import KVCache
 from localchat.engine.sampling import Sampler
 from localchat.messages import FinishReason
-from localchat.model.decoder import Check, Decoder
+from localchat.model.decoder import Check, Forward
 
 _CHUNK_S = 0.1  # aimed at: progress moves smoothly, and a stop is noticed well within 200 ms
 _FIRST_CHUNK = 64
@@ -23,7 +23,7 @@ _CHUNKS = (16, 32, 64, 128, 256, 512)  # few sizes, so that a reply made again s
 
 
 def prefill_steps(
-    decoder: Decoder, cache: KVCache, ids: Sequence[int], *, check: Check | None = None
+    decoder: Forward, cache: KVCache, ids: Sequence[int], *, check: Check | None = None
 ) -> Iterator[tuple[int, Tensor]]:
     """Read `ids` (at least one) after what the cache holds, in chunks.
 
@@ -68,7 +68,7 @@ class Generation(Iterator[int]):
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: Forward,
         cache: KVCache,
         logits: Tensor,
         sampler: Sampler,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from localchat.errors import ContextOverflow
+from localchat.model.load import LoadedModel
+from localchat.model.plan import Plan, native_shape
 from localchat.model.spec import ModelSpec
+from quant.kernels import native
 
 _FIRST_CAPACITY = 512  # tokens
+_STEP = 16  # capacities are multiples of it
 
 
 class KVCache:
@@ -103,16 +109,76 @@ class KVCache:
                 f"The context of {self.context_length} tokens is full.",
                 "Start a new conversation, or shorten this one.",
             )
-        capacity = min(self.context_length, max(needed, 2 * self._capacity, _FIRST_CAPACITY))
-        shape = (self.spec.num_key_value_heads, capacity, self.spec.head_dim)
+        wanted = min(self.context_length, max(needed, 2 * self._capacity, _FIRST_CAPACITY))
+        capacity = -(-wanted // _STEP) * _STEP
         # Ordinary tensors also when the caller is in inference mode, as whoever comes next may not be.
         with torch.inference_mode(False):
-            for blocks in (self._keys, self._values):
+            for blocks, shape in ((self._keys, self._key_shape(capacity)), (self._values, self._value_shape(capacity))):
                 for layer in range(self.spec.num_layers):
                     block = torch.zeros(shape, dtype=self.dtype, device=self.device)
                     if self._capacity:
-                        block[:, : self.length] = blocks[layer][:, : self.length]
+                        known = blocks[layer]
+                        block[:, : known.shape[1]] = known
                         blocks[layer] = block
                     else:
                         blocks.append(block)
         self._capacity = capacity
+
+    def _key_shape(self, capacity: int) -> tuple[int, ...]:
+        return self._value_shape(capacity)
+
+    def _value_shape(self, capacity: int) -> tuple[int, ...]:
+        return self.spec.num_key_value_heads, capacity, self.spec.head_dim
+
+
+class NativeKVCache(KVCache):
+    """Keys and values as the CPU kernels read them: float16, and keys in blocks of 16 tokens,
+    [num_key_value_heads, capacity / 16, head_dim, 16]."""
+
+    def __init__(self, spec: ModelSpec, context_length: int) -> None:
+        super().__init__(spec, context_length, torch.float16)
+        self._library = native.ready_library()
+        self._shape = native_shape(spec)
+        self._layers = (native.CacheLayer * spec.num_layers)()
+        self._cache = native.Cache(ctypes.addressof(self._layers), 0)
+
+    def reserve(self, count: int) -> native.Cache:
+        """Where the kernels find keys and values, with room for `count` tokens more.
+
+        Raises:
+            ContextOverflow: the context is full; the cache stays as it was.
+        """
+        if self.length + count > self._capacity:
+            self._grow(self.length + count)
+            for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
+                layer.keys, layer.values = keys.data_ptr(), values.data_ptr()
+            self._cache.capacity = self._capacity
+        return self._cache
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """As `KVCache.attend`, in float32 over what float16 keeps of keys and values."""
+        count = queries.shape[1]
+        self.reserve(count)
+        rows = [heads.transpose(0, 1).float().contiguous() for heads in (queries, keys, values)]
+        out = torch.empty_like(rows[0])
+        status = self._library.quant_attend(
+            ctypes.addressof(self._shape),
+            ctypes.addressof(self._cache),
+            layer,
+            self.length,
+            count,
+            *(row.data_ptr() for row in rows),
+            out.data_ptr(),
+        )
+        native.check(status)
+        return out.transpose(0, 1)
+
+    def _key_shape(self, capacity: int) -> tuple[int, ...]:
+        return self.spec.num_key_value_heads, capacity // 16, self.spec.head_dim, 16
+
+
+def cache_for(model: LoadedModel, context_length: int) -> KVCache:
+    """An empty cache of the kind that the model's decoder works on."""
+    if isinstance(model.decoder, Plan):
+        return NativeKVCache(model.spec, context_length)
+    return KVCache(model.spec, context_length, model.cache_dtype, model.device)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from localchat.engine.kv_cache import KVCache
+from localchat.engine.kv_cache import cache_for
 from localchat.errors import InvalidSetting
-from localchat.model.decoder import Decoder
+from localchat.model.load import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,12 @@ class Perplexity:
 
 @torch.inference_mode()
 def measure_perplexity(
-    decoder: Decoder,
+    model: LoadedModel,
     token_ids: Sequence[int],
     *,
     context: int = 512,
     chunks: int | None = None,
     bos_id: int | None = None,
-    cache_dtype: torch.dtype = torch.float32,
     on_chunk: Callable[[Perplexity], None] = lambda _: None,
 ) -> Perplexity:
     """Score `token_ids`.
@@ -54,9 +53,9 @@ def measure_perplexity(
     Raises:
         InvalidSetting: the text is shorter than one chunk, or the context is longer than the model's.
     """
-    if not 4 <= context <= decoder.spec.context_length:
+    if not 4 <= context <= model.spec.context_length:
         raise InvalidSetting(
-            f"The context is {context} tokens, but must be from 4 to {decoder.spec.context_length}, the model's own."
+            f"The context is {context} tokens, but must be from 4 to {model.spec.context_length}, the model's own."
         )
     available = len(token_ids) // context
     if not available:
@@ -64,14 +63,14 @@ def measure_perplexity(
     count = min(chunks or available, available)
     first = context // 2
     total, scored = 0.0, 0
-    cache = KVCache(decoder.spec, context, cache_dtype)
+    cache = cache_for(model, context)
     result = Perplexity(0, 0, 0.0)
     for chunk in range(count):
         ids = torch.tensor(token_ids[chunk * context : (chunk + 1) * context])
         if bos_id is not None:
             ids[0] = bos_id
         cache.truncate(0)
-        logits = decoder(ids, cache, all_logits=True)
+        logits = model.decoder(ids, cache, all_logits=True)
         losses = F.cross_entropy(logits[first:-1], ids[first + 1 :], reduction="none")
         total += float(losses.double().sum())
         scored += losses.numel()

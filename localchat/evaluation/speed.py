@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from localchat.engine.kv_cache import KVCache
+from localchat.engine.kv_cache import cache_for
 from localchat.engine.sampling import Sampler
 from localchat.errors import InvalidSetting
 from localchat.messages import SamplingOptions
@@ -48,7 +48,7 @@ def measure_speed(
     needed = len(prompt) + generate
     if needed > model.spec.context_length:
         raise InvalidSetting(f"{needed} tokens are asked for, but the model's context is {model.spec.context_length}.")
-    cache = KVCache(model.spec, needed, model.cache_dtype, model.device)
+    cache = cache_for(model, needed)
     ids = torch.tensor(prompt)
     prefill, decode, first = [], [], []
     for number in range(repeat + 1):

@@ -8,7 +8,7 @@ cache; the decoder keeps nothing of a conversation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,16 @@ class CacheLike(Protocol):
 
     def advance(self, count: int) -> None:
         """Count the `count` positions that every layer has put."""
+        ...
+
+
+class Forward(Protocol):
+    """What reads tokens and gives logits: `Decoder`, or what was compiled from one."""
+
+    spec: ModelSpec
+
+    def __call__(self, tokens: Tensor, cache: Any, *, check: Check | None = None, all_logits: bool = False) -> Tensor:
+        """As `Decoder.forward`."""
         ...
 
 

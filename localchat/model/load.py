@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from localchat.errors import BadWeights, ModelNotFound
-from localchat.model.decoder import Check, Decoder, Weight
+from localchat.model.decoder import Check, Decoder, Forward, Weight
 from localchat.model.device import pick_device
 from localchat.model.families import parameter_count
+from localchat.model.plan import Plan, refusal
 from localchat.model.sources import GGUFSource
 from localchat.model.spec import ModelSpec
 from localchat.model.stored import from_stored, stored_spec
@@ -50,7 +51,7 @@ class LoadedModel:
 
     name: str
     spec: ModelSpec
-    decoder: Decoder
+    decoder: Forward
     sampling: Mapping[str, float]
     precision: str
     parameters: int
@@ -87,11 +88,12 @@ def load_model(path: Path, *, on_progress: Progress | None = None, check: Check 
     else:
         raise ModelNotFound(f"There is no model at {path}.", "`localchat models` lists those that are installed.")
     decoder = Decoder(spec, weights, on_layer=lambda done, total: step("Preparing layers", done, total))
+    forward: Forward = decoder if refusal(decoder) else Plan(decoder)
     quantized = any(isinstance(weight, QuantTensor) for weight in weights.values())
     return LoadedModel(
         name=about.get("name", path.stem),
         spec=spec,
-        decoder=decoder,
+        decoder=forward,
         sampling=about.get("sampling", {}),
         precision=precision(weights),
         parameters=parameter_count(spec),

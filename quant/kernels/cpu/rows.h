@@ -1,0 +1,158 @@
+// Work on single rows: quantizing activations, norms, rotary positions, the cache, the exponential function.
+// Included by each isa_*.cpp after its vectors.
+
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#include "table.h"
+
+namespace {
+
+using namespace quant;
+
+inline void prefetch(const void* p) { __builtin_prefetch(p); }
+
+// Calls f with `n`, 1 to Most, as a compile-time constant.
+template <int Most, class Function> inline void with_constant(int64_t n, Function&& f) {
+  if constexpr (Most > 1) {
+    if (n < Most) return with_constant<Most - 1>(n, f);
+  }
+  f(std::integral_constant<int, Most>{});
+}
+
+// exp(x) to about 1e-7 of its value; what would underflow gives 1e-38, and what would overflow 2e38. Polynomial of
+// Cephes' expf.
+inline F exponential(F x) {
+  x = max(min(x, set(88.0f)), set(-87.0f));
+  F n = round_even(mul(x, set(1.44269504f)));
+  F r = fma(n, set(-0.693359375f), x);
+  r = fma(n, set(2.12194440e-4f), r);
+  F p = set(1.9875691500e-4f);
+  p = fma(p, r, set(1.3981999507e-3f));
+  p = fma(p, r, set(8.3334519073e-3f));
+  p = fma(p, r, set(4.1665795894e-2f));
+  p = fma(p, r, set(1.6666665459e-1f));
+  p = fma(p, r, set(5.0000001201e-1f));
+  p = fma(mul(r, r), p, add(r, set(1.0f)));
+  return times_power_of_two(p, n);
+}
+
+constexpr int32_t kInfinityBits = 0x7f800000;
+constexpr float kSmallest = 1e-30f;  // groups of activations below it count as zero, as 127 / largest would overflow
+
+// Codes of 32 activations. False when one is not finite: as integers, the bits of NaN and infinity are the largest.
+inline bool quantize_group(F a, F b, int8_t* codes, float* scale, float* sum_) {
+  int32_t bits = largest(max(absolute_bits(a), absolute_bits(b)));
+  float most;
+  std::memcpy(&most, &bits, 4);
+  bool some = most > kSmallest;
+  F inverse = set(some ? 127.0f / most : 0.0f);
+  I qa = to_int(mul(a, inverse)), qb = to_int(mul(b, inverse));
+  store_codes(codes, qa);
+  store_codes(codes + 16, qb);
+  *scale = some ? most / 127.0f : 0.0f;
+  *sum_ = *scale * (float)sum(add(qa, qb));
+  return bits < kInfinityBits;
+}
+
+bool quantize(const float* x, Activations out) {
+  bool finite = true;
+  for (int64_t g = 0; g < out.groups(); g++) {
+    finite &= quantize_group(load(x + g * 32), load(x + g * 32 + 16), out.codes + g * 32, out.scales + g, out.sums + g);
+  }
+  return finite;
+}
+
+// RMSNorm (Zhang and Sennrich, 2019) and quantization.
+bool norm(const float* x, const float* weight, float eps, Activations out) {
+  F squares[4] = {zero(), zero(), zero(), zero()};
+  int64_t i = 0;
+  for (; i + 64 <= out.columns; i += 64) {
+    for (int j = 0; j < 4; j++) {
+      F v = load(x + i + j * 16);
+      squares[j] = fma(v, v, squares[j]);
+    }
+  }
+  for (; i < out.columns; i += 16) squares[0] = fma(load(x + i), load(x + i), squares[0]);
+  float total = sum(add(add(squares[0], squares[1]), add(squares[2], squares[3])));
+  F factor = set(1.0f / std::sqrt(total / (float)out.columns + eps));
+  bool finite = true;
+  for (int64_t g = 0; g < out.groups(); g++) {
+    F a = mul(mul(load(x + g * 32), factor), load(weight + g * 32));
+    F b = mul(mul(load(x + g * 32 + 16), factor), load(weight + g * 32 + 16));
+    finite &= quantize_group(a, b, out.codes + g * 32, out.scales + g, out.sums + g);
+  }
+  return finite && total < INFINITY;
+}
+
+// silu(gate) * up of one token for 32 rows, quantized.
+inline bool swiglu(const float* gate, const float* up, int8_t* codes, float* scale, float* sum_) {
+  F out[2];
+  for (int i = 0; i < 2; i++) {
+    F g = load(gate + i * 16);
+    F silu = div(g, add(set(1.0f), exponential(sub(zero(), g))));
+    out[i] = mul(silu, load(up + i * 16));
+  }
+  return quantize_group(out[0], out[1], codes, scale, sum_);
+}
+
+// Rotary positions, half-split: channel i turns with channel i + head_dim / 2.
+void rotate(float* head, const float* cosines, const float* sines, int64_t head_dim) {
+  const int64_t half = head_dim / 2;
+  for (int64_t i = 0; i < half; i++) {
+    float a = head[i], b = head[i + half];
+    head[i] = a * cosines[i] + b * sines[i];
+    head[i + half] = b * cosines[i + half] + a * sines[i + half];
+  }
+}
+
+constexpr float kMostHalf = 65504.0f;
+
+// One token's key and value of one head to the cache of that head; what float16 cannot hold is held at its largest.
+void put(const float* key, const float* value, int64_t head_dim, int64_t position, uint16_t* keys, uint16_t* values) {
+  uint16_t* block = keys + position / 16 * 16 * head_dim + position % 16;
+  for (int64_t d = 0; d < head_dim; d += 16) {
+    uint16_t column[16];
+    store_half(column, max(min(load(key + d), set(kMostHalf)), set(-kMostHalf)));
+    for (int i = 0; i < 16; i++) block[(d + i) * 16] = column[i];
+    store_half(values + position * head_dim + d, max(min(load(value + d), set(kMostHalf)), set(-kMostHalf)));
+  }
+}
+
+inline float half_to_float(uint16_t h) {
+  uint16_t lanes[16] = {h};
+  float out[16];
+  store(out, load_half(lanes));
+  return out[0];
+}
+
+// One row of a quantized matrix.
+void row(const QuantMatrix& matrix, int64_t index, float* y) {
+  const int64_t groups = matrix.columns / kGroup, per_scale = matrix.group ? matrix.group / kGroup : groups;
+  const int64_t tile = index / kTileRows, lane = index % kTileRows, loads = matrix.bits;
+  const uint8_t* codes = matrix.packed + (tile * groups * loads * kTileRows + lane) * 4;
+  float scale = 0, minimum = 0;
+  for (int64_t g = 0; g < groups; g++) {
+    if (g % per_scale == 0) {
+      int64_t at = (tile * (groups / per_scale) + g / per_scale) * kTileRows + lane;
+      scale = matrix.group ? half_to_float(((const uint16_t*)matrix.scales)[at]) : ((const float*)matrix.scales)[at];
+      minimum = matrix.minimums ? half_to_float(matrix.minimums[at]) : matrix.bits == 4 ? -8 * scale : 0;
+    }
+    for (int64_t j = 0; j < loads; j++) {
+      const uint8_t* four = codes + (g * loads + j) * kTileRows * 4;
+      for (int i = 0; i < 4; i++) {
+        if (matrix.bits == 8) {
+          y[g * 32 + j * 4 + i] = (float)(int8_t)four[i] * scale;
+        } else {
+          y[g * 32 + j * 8 + i] = (float)(four[i] & 15) * scale + minimum;
+          y[g * 32 + j * 8 + 4 + i] = (float)(four[i] >> 4) * scale + minimum;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace

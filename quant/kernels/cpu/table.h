@@ -1,0 +1,78 @@
+// What every instruction set supplies: the work of one thread. How work is shared out is in plan.cpp.
+
+#pragma once
+
+#include "api.h"
+
+namespace quant {
+
+constexpr int64_t kTileRows = 16;
+constexpr int64_t kGroup = 32;       // columns of activations that share a scale, and of a tile
+constexpr int64_t kPanelRows = 32;   // rows of a matrix that are multiplied together when there are many activations
+constexpr int64_t kFewTokens = 8;    // up to here a product reads the weights once and unpacks nothing
+constexpr int64_t kQueryRows = 64;   // at most, of the queries that attend together
+constexpr int64_t kSpan = 128;       // tokens of the cache whose scores are held at a time
+
+// Activations [count, columns] as int8 codes with a scale for every 32; `sums` are scale times sum of the codes.
+struct Activations {
+  int8_t* codes;
+  float* scales;
+  float* sums;
+  int64_t columns;
+
+  int64_t groups() const { return columns / kGroup; }
+  Activations from(int64_t row) const {
+    return {codes + row * columns, scales + row * groups(), sums + row * groups(), columns};
+  }
+};
+
+// Rows of queries of one key head that attend to some tokens.
+struct AttentionSpan {
+  const float* queries;  // of token 0 and the first head that shares the keys; rows of heads `head_dim` apart
+  int64_t query_stride;  // from token to token
+  int64_t heads;         // that share the keys
+  int64_t head_dim;
+  float scale;
+  const uint16_t* keys;
+  const uint16_t* values;
+  int64_t first_token, last_token;  // of the queries
+  int64_t position;                 // of query token 0: it sees the keys up to its own position
+  int64_t first_key, last_key;      // of those, what this span looks at; first_key is a multiple of 16
+};
+
+// Unnormalised results of a span; rows are tokens by heads.
+struct AttentionPartial {
+  float* sums;      // [rows, head_dim]
+  float* largest;   // [rows] of the scores
+  float* weights;   // [rows] sum of exp(score - largest)
+};
+
+struct Table {
+  const char* name;
+
+  // Both return false when a value is not finite.
+  bool (*quantize)(const float* x, Activations out);
+  bool (*norm)(const float* x, const float* weight, float eps, Activations out);
+
+  // Tiles [first, last) of y [count, rows] = x W' + bias, or y += x W'. `scratch` has kScratchBytes.
+  void (*product)(const QuantMatrix& matrix, int64_t first, int64_t last, const Activations& x, int64_t count, float* y,
+                  const float* bias, bool accumulate, uint8_t* scratch);
+  // Tiles [first, last), first even, of silu(x G') * (x U'), quantized into `out`. False when a value is not finite.
+  // `products` has room for 2 x count x kPanelRows floats.
+  bool (*gated)(const QuantMatrix& gate, const QuantMatrix& up, int64_t first, int64_t last, const Activations& x,
+                int64_t count, const Activations& out, float* products, uint8_t* scratch);
+
+  void (*row)(const QuantMatrix& matrix, int64_t row, float* y);
+  void (*rotate)(float* head, const float* cosines, const float* sines, int64_t head_dim);
+  void (*put)(const float* key, const float* value, int64_t head_dim, int64_t position, uint16_t* keys,
+              uint16_t* values);
+  void (*attend)(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scratch);
+
+  int64_t (*probe_operations)(int64_t rounds);               // returns how many were done
+  uint64_t (*probe_bandwidth)(const uint8_t* p, int64_t n);  // n a multiple of 256
+};
+
+// Bytes that `product`, `gated` and `attend` may use, aligned to 64.
+constexpr int64_t kScratchBytes = 1 << 18;
+
+}  // namespace quant
