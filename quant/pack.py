@@ -88,7 +88,7 @@ def _unpack_row_words(words: Tensor, bits: int) -> Tensor:
         return words.contiguous().view(torch.int8).flatten(1)
     # A word has 8 codes. Widened to 64 bits, the low nibbles stay in the low half and the high ones move to the high
     # half, which (little-endian) is the order of the columns.
-    wide = torch.empty(words.shape, dtype=torch.int64, device=words.device).copy_(words)
+    wide = words.to(torch.int64, memory_format=torch.contiguous_format)
     high = (wide & 0xF0F0F0F0).bitwise_left_shift_(28)
     return wide.bitwise_and_(0x0F0F0F0F).bitwise_or_(high).view(torch.uint8).flatten(1)
 

@@ -115,11 +115,12 @@ def _kernels() -> Iterator[Finding]:
     from localchat.model.device import configure_threads, pick_device
     from quant import kernels
 
-    yield Finding("torch", f"{torch.__version__}, {configure_threads()} threads, device {pick_device()}")
+    device = pick_device()
+    yield Finding("torch", f"{torch.__version__}, {configure_threads()} threads, device {device}")
     compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
     found = f"{compiler} found; " if compiler else "none found; "
     yield Finding("compiler", f"{found}none is needed: products run through stock torch")
-    for line in kernels.report():
+    for line in kernels.report(device):
         why = "chosen" if line.chosen else line.reason
         yield Finding("kernel", f"{line.format}: {line.name}: {why}")
 

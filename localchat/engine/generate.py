@@ -36,7 +36,7 @@ def prefill_steps(
     """
     if not ids:
         raise ValueError("there is nothing to read")
-    tokens = torch.tensor(ids, dtype=torch.int64, device=cache.device)
+    tokens = torch.tensor(ids, dtype=torch.int64)
     done, chunk = 0, _FIRST_CHUNK
     while done < len(tokens):
         if check is not None:
@@ -44,10 +44,10 @@ def prefill_steps(
         piece = tokens[done : done + chunk]
         start = time.perf_counter()
         with torch.inference_mode():
-            logits = decoder(piece, cache, check=check)
+            logits = decoder(piece, cache, check=check).cpu()  # waits for the device
         speed = len(piece) / max(time.perf_counter() - start, 1e-6)
         done += len(piece)
-        yield done, logits.cpu()
+        yield done, logits
         chunk = max((size for size in _CHUNKS if size <= speed * _CHUNK_S), default=_CHUNKS[0])
 
 
@@ -111,7 +111,7 @@ class Generation(Iterator[int]):
         return None
 
     def _read_pending(self) -> None:
-        tokens = torch.tensor(self.pending, dtype=torch.int64, device=self._cache.device)
+        tokens = torch.tensor(self.pending, dtype=torch.int64)
         with torch.inference_mode():
             self._logits = self._decoder(tokens, self._cache, check=self._check).cpu()
         self.pending.clear()

@@ -64,23 +64,35 @@ class KVCache:
         """
         count = queries.shape[1]
         end = self.length + count
-        if end > self._capacity:
-            self._grow(end)
-        all_keys, all_values = self._keys[layer], self._values[layer]
+        keys_by_layer, values_by_layer = self.blocks(count)
+        all_keys, all_values = keys_by_layer[layer], values_by_layer[layer]
         all_keys[:, self.length : end] = keys
         all_values[:, self.length : end] = values
+        if self.device.type == "mps":
+            mask = None if count == 1 else self._causal_mask(count)
+            return _written_out(queries, all_keys[:, :end], all_values[:, :end], mask)
         known, read = all_keys[None, :, :end], all_values[None, :, :end]
         queries = queries.to(self.dtype)
         if count == 1:
             # The heads that share a key head stand in the place of query positions: no mask, and twice as fast as
             # enable_gqa, which reads the keys once for each head.
             shared = queries.reshape(1, known.shape[1], -1, known.shape[3])
-            return F.scaled_dot_product_attention(shared, known, read).view(queries.shape).float()
+            return F.scaled_dot_product_attention(shared, known, read).reshape(queries.shape).float()
         mask = None if self.length == 0 else self._causal_mask(count)
         out = F.scaled_dot_product_attention(
             queries[None], known, read, attn_mask=mask, is_causal=mask is None, enable_gqa=True
         )
         return out[0].float()
+
+    def blocks(self, count: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Keys and values by layer, with room for `count` tokens after the known ones.
+
+        Raises:
+            ContextOverflow: the context is full; the cache stays as it was.
+        """
+        if self.length + count > min(self._capacity, self.context_length):
+            self._grow(self.length + count)
+        return self._keys, self._values
 
     def advance(self, count: int) -> None:
         """Count `count` positions that every layer has put."""
@@ -148,10 +160,10 @@ class NativeKVCache(KVCache):
         Raises:
             ContextOverflow: the context is full; the cache stays as it was.
         """
-        if self.length + count > self._capacity:
-            self._grow(self.length + count)
-            for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
-                layer.keys, layer.values = keys.data_ptr(), values.data_ptr()
+        keys, values = self.blocks(count)
+        if self._cache.capacity != self._capacity:
+            for layer, layer_keys, layer_values in zip(self._layers, keys, values, strict=True):
+                layer.keys, layer.values = layer_keys.data_ptr(), layer_values.data_ptr()
             self._cache.capacity = self._capacity
         return self._cache
 
@@ -175,6 +187,21 @@ class NativeKVCache(KVCache):
 
     def _key_shape(self, capacity: int) -> tuple[int, ...]:
         return self.spec.num_key_value_heads, capacity // 16, self.spec.head_dim, 16
+
+
+def _written_out(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention in float32, operation by operation, over the S known positions.
+
+    For MPS, where torch's own is no faster and, depending on its version, lets float16 queries see later keys
+    (pytorch/pytorch issue 195910) or reads beyond the last one (174861).
+    """
+    heads, known, head_dim = keys.shape
+    shared = queries.float().reshape(heads, -1, head_dim)  # the heads that share a key head, one after the other
+    scores = shared @ keys.float().mT / head_dim**0.5
+    if mask is not None:
+        scores.view(heads, -1, queries.shape[1], known).add_(mask)
+    attended: Tensor = scores.softmax(-1) @ values.float()
+    return attended.view(queries.shape)
 
 
 def cache_for(model: LoadedModel, context_length: int) -> KVCache:

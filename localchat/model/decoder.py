@@ -57,20 +57,27 @@ class Forward(Protocol):
 class DecoderLayer(nn.Module):
     """Attention and MLP, each with its norm before it and added to the residual stream."""
 
-    def __init__(self, spec: ModelSpec, weights: Mapping[str, Weight], index: int, rope: RotaryPositions) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        weights: Mapping[str, Weight],
+        index: int,
+        rope: RotaryPositions,
+        device: torch.device,
+    ) -> None:
         super().__init__()
 
         def linear(name: str) -> nn.Module:
             bias = weights.get(f"layers.{index}.{name}.bias")
-            return _linear(weights[f"layers.{index}.{name}"], None if bias is None else _dense(bias))
+            return _linear(weights[f"layers.{index}.{name}"], None if bias is None else _dense(bias), device)
 
         self.index = index
         self.head_dim = spec.head_dim
         self.rope = rope
-        self.attention_norm = RMSNorm(_dense(weights[f"layers.{index}.attention_norm"]), spec.rms_norm_eps)
+        self.attention_norm = _norm(weights[f"layers.{index}.attention_norm"], spec, device)
         self.query, self.key, self.value = linear("query"), linear("key"), linear("value")
         self.attention_output = linear("attention_output")
-        self.mlp_norm = RMSNorm(_dense(weights[f"layers.{index}.mlp_norm"]), spec.rms_norm_eps)
+        self.mlp_norm = _norm(weights[f"layers.{index}.mlp_norm"], spec, device)
         self.gate, self.up, self.down = linear("gate"), linear("up"), linear("down")
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], cache: CacheLike) -> Tensor:
@@ -96,6 +103,7 @@ class Decoder(nn.Module):
         spec: what is built.
         weights: every tensor of `families.tensor_shapes(spec)`; matrices quantized or dense, the rest dense. Dense
             ones are held as float32. A quantized tied embedding is shared with the output matrix.
+        device: of everything but the embedding. That stays where its weights are, as few of its rows are ever read.
         on_layer: called before each layer is built, and after the last, with how many are and their total; making
             weights ready for a kernel takes most of a load. What it raises passes through.
 
@@ -108,6 +116,7 @@ class Decoder(nn.Module):
         spec: ModelSpec,
         weights: Mapping[str, Weight],
         *,
+        device: torch.device | str = "cpu",
         on_layer: Callable[[int, int], None] | None = None,
     ) -> None:
         super().__init__()
@@ -115,22 +124,22 @@ class Decoder(nn.Module):
         self.spec = spec
         embedding = weights["embedding"]
         self.embedding = _embedding(embedding)
-        device = embedding.device
+        self.device = device = torch.device(device)
         self.rope = RotaryPositions(spec.head_dim, spec.rope_theta, spec.rope_factors, device)
         self.layers = nn.ModuleList()
         for index in range(spec.num_layers):
             if on_layer is not None:
                 on_layer(index, spec.num_layers)
-            self.layers.append(DecoderLayer(spec, weights, index, self.rope))
+            self.layers.append(DecoderLayer(spec, weights, index, self.rope, device))
         if on_layer is not None:
             on_layer(spec.num_layers, spec.num_layers)
-        self.output_norm = RMSNorm(_dense(weights["output_norm"]), spec.rms_norm_eps)
-        self.output = _linear(embedding if spec.tied_embeddings else weights["output"], None)
+        self.output_norm = _norm(weights["output_norm"], spec, device)
+        self.output = _linear(embedding if spec.tied_embeddings else weights["output"], None, device)
 
     def forward(
         self, tokens: Tensor, cache: CacheLike, *, check: Check | None = None, all_logits: bool = False
     ) -> Tensor:
-        """Read `tokens` (int64 [T], T > 0) after what `cache` holds, and put their keys and values there.
+        """Read `tokens` (int64 [T], T > 0, where the embedding is) after what `cache` holds; it gets keys and values.
 
         Args:
             check: called before each layer; what it raises passes through, and the cache is as long as before.
@@ -140,7 +149,7 @@ class Decoder(nn.Module):
             float32 [vocab_size], or [T, vocab_size] with `all_logits`.
         """
         angles = self.rope.at(cache.length, tokens.shape[0])
-        x: Tensor = self.embedding(tokens)
+        x: Tensor = self.embedding(tokens).to(self.device)
         for layer in self.layers:
             if check is not None:
                 check()
@@ -182,13 +191,17 @@ def _dense(weight: Weight) -> Tensor:
     return weight.dequantize() if isinstance(weight, QuantTensor) else weight.to(torch.float32)
 
 
-def _linear(weight: Weight, bias: Tensor | None) -> nn.Module:
+def _norm(weight: Weight, spec: ModelSpec, device: torch.device) -> RMSNorm:
+    return RMSNorm(_dense(weight).to(device), spec.rms_norm_eps)
+
+
+def _linear(weight: Weight, bias: Tensor | None, device: torch.device) -> nn.Module:
     if isinstance(weight, QuantTensor):
-        return QuantLinear(weight, bias)
+        return QuantLinear(weight, bias, device)
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    layer.weight = nn.Parameter(_dense(weight), requires_grad=False)
+    layer.weight = nn.Parameter(_dense(weight).to(device), requires_grad=False)
     if bias is not None:
-        layer.bias = nn.Parameter(bias, requires_grad=False)
+        layer.bias = nn.Parameter(bias.to(device), requires_grad=False)
     return layer
 
 

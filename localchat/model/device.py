@@ -1,16 +1,54 @@
-"""Which device computes, and with how many threads."""
+"""Which device computes, and with how many threads.
+
+CUDA goes before MPS and MPS before the CPU; LOCALCHAT_DEVICE (`cpu`, `cuda` or `mps`) asks for one of them.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import torch
 
+from localchat.errors import InvalidSetting, LocalChatError
+
+_USE_CPU = "Set LOCALCHAT_DEVICE=cpu to use the processor."
+
 
 def pick_device() -> torch.device:
-    """The device of this machine that runs the decoder. The CPU: it is the only one with kernels so far."""
-    return torch.device("cpu")
+    """The device of this machine that runs the decoder.
+
+    Raises:
+        InvalidSetting: LOCALCHAT_DEVICE is no device, or one that is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    asked = os.environ.get("LOCALCHAT_DEVICE") or next(name for name in there if there[name])
+    if asked not in there:
+        raise InvalidSetting(f"LOCALCHAT_DEVICE is {asked!r}.", "It may be cpu, cuda or mps.")
+    if not there[asked]:
+        raise InvalidSetting(
+            f"LOCALCHAT_DEVICE asks for {asked}, but torch {torch.__version__} finds no such device here.", _USE_CPU
+        )
+    return torch.device(asked)
+
+
+@contextmanager
+def within_memory(device: torch.device) -> Iterator[None]:
+    """Say what to do when the work inside does not fit into the memory of `device`.
+
+    Raises:
+        LocalChatError: it does not.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # MPS raises no other type
+        if device.type == "cpu" or "out of memory" not in str(error):
+            raise
+        raise LocalChatError(
+            f"The model does not fit into the memory of the {device.type} device.", _USE_CPU
+        ) from error
 
 
 def physical_cores() -> int:

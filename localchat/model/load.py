@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from localchat.errors import BadWeights, ModelNotFound
+from localchat.model.cuda_graph import GraphedDecoder
 from localchat.model.decoder import Check, Decoder, Forward, Weight
-from localchat.model.device import pick_device
+from localchat.model.device import pick_device, within_memory
 from localchat.model.families import parameter_count
 from localchat.model.plan import Plan, refusal
 from localchat.model.sources import GGUFSource
@@ -71,6 +72,8 @@ def load_model(path: Path, *, on_progress: Progress | None = None, check: Check 
     Raises:
         ModelNotFound: there is nothing at `path`.
         BadWeights, UnsupportedModel: what is there cannot be used; the message says why.
+        InvalidSetting: LOCALCHAT_DEVICE asks for a device that is not there.
+        LocalChatError: the model does not fit into the memory of the device.
     """
 
     def step(stage: str, done: int, total: int) -> None:
@@ -87,13 +90,15 @@ def load_model(path: Path, *, on_progress: Progress | None = None, check: Check 
         about = {}
     else:
         raise ModelNotFound(f"There is no model at {path}.", "`localchat models` lists those that are installed.")
-    decoder = Decoder(spec, weights, on_layer=lambda done, total: step("Preparing layers", done, total))
-    forward: Forward = decoder if refusal(decoder) else Plan(decoder)
+    with within_memory(device):
+        decoder = Decoder(
+            spec, weights, device=device, on_layer=lambda done, total: step("Preparing layers", done, total)
+        )
     quantized = any(isinstance(weight, QuantTensor) for weight in weights.values())
     return LoadedModel(
         name=about.get("name", path.stem),
         spec=spec,
-        decoder=forward,
+        decoder=_forward(decoder),
         sampling=about.get("sampling", {}),
         precision=precision(weights),
         parameters=parameter_count(spec),
@@ -134,6 +139,13 @@ def precision(weights: Mapping[str, Weight]) -> str:
             kind = f"int{weight.spec.bits}" if isinstance(weight, QuantTensor) else "float32"
             sizes[kind] += weight.shape[0] * weight.shape[1]
     return sizes.most_common(1)[0][0]
+
+
+def _forward(decoder: Decoder) -> Forward:
+    """The fastest way to run it: recorded on CUDA, native on the CPU, otherwise as it is."""
+    if decoder.device.type == "cuda":
+        return GraphedDecoder(decoder)
+    return decoder if refusal(decoder) else Plan(decoder)
 
 
 def _kernel(decoder: Decoder) -> str:

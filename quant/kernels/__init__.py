@@ -12,16 +12,33 @@ from dataclasses import dataclass
 import torch
 
 from quant import rtn
+from quant.kernels import torch_cuda, torch_mps
 from quant.kernels.interface import Candidate, Kernel
+from quant.kernels.native import INSTRUCTION_SETS, Native
 from quant.kernels.reference import Reference
 from quant.kernels.torch_cpu import Int4, Int8Group, Int8Row
 from quant.kernels.torch_dense import Dense
 from quant.spec import QuantSpec
 from quant.tensor import QuantTensor
 
-__all__ = ["KernelReport", "report", "select"]
+__all__ = ["KERNEL_NAMES", "KernelReport", "report", "select"]
 
-_CANDIDATES: tuple[Candidate, ...] = (Int4(), Int8Row(), Int8Group(), Dense(), Reference())
+_CANDIDATES: tuple[Candidate, ...] = (
+    Native(),
+    Int4(),
+    Int8Row(),
+    Int8Group(),
+    torch_cuda.Int4(),
+    torch_cuda.Int8(),
+    torch_mps.Int4(),
+    torch_mps.Int8Row(),
+    torch_mps.Int8Group(),
+    Dense(),
+    Reference(),
+)
+KERNEL_NAMES = (*INSTRUCTION_SETS, "torch", "reference")
+"""What LOCALCHAT_KERNEL may be."""
+
 _REPORTED = (QuantSpec(4), QuantSpec(8, 0), QuantSpec(8, 32))
 
 
@@ -75,9 +92,10 @@ def report(device: torch.device | str = "cpu") -> list[KernelReport]:
 
 def _refusal(candidate: Candidate, tensor: QuantTensor, device: torch.device) -> str | None:
     forced = os.environ.get("LOCALCHAT_KERNEL")
-    families = {each.family for each in _CANDIDATES}
-    if forced and forced not in families:
-        raise ValueError(f"LOCALCHAT_KERNEL is {forced!r}; it may be {' or '.join(sorted(families))}.")
-    if forced and candidate.family != forced:
+    if forced and forced not in KERNEL_NAMES:
+        raise ValueError(
+            f"LOCALCHAT_KERNEL is {forced!r}; it may be {', '.join(KERNEL_NAMES[:-1])} or {KERNEL_NAMES[-1]}."
+        )
+    if forced and candidate.family != ("native" if forced in INSTRUCTION_SETS else forced):
         return f"LOCALCHAT_KERNEL asks for {forced}"
     return candidate.refusal(tensor, device)

@@ -6,17 +6,14 @@ matrix unit, so for many rows, which is prefill, the weights are expanded for on
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from quant import pack
-from quant.kernels.interface import Candidate, Kernel
+from quant.kernels.interface import Kernel
 from quant.kernels.torch_dense import dense_dtype
-from quant.spec import ROW_GROUP
+from quant.kernels.torch_op import INT4, INT8_GROUP, INT8_ROW, OpCandidate, int4_parts, int8_parts
 from quant.tensor import QuantTensor
 
 # From this many rows on, expanding is faster. Processor time in ms, one thread with AMX, product / expansion:
@@ -37,13 +34,9 @@ class Int4Kernel(Kernel):
 
     name = "torch int4 x bfloat16"
 
-    def __init__(self, tensor: QuantTensor) -> None:
-        self._tensor = tensor
-        scales = pack.unpack_scales(tensor.scales).float()
-        zeros = torch.zeros_like(scales)
-        if tensor.minimums is not None:
-            zeros = pack.unpack_scales(tensor.minimums).float() + 8 * scales
-        self._product = _Int4Product(pack.unpack(tensor.packed, 4), scales, zeros, tensor.spec.group_size)
+    def __init__(self, tensor: QuantTensor, device: torch.device) -> None:
+        self._tensor = tensor.to(device)
+        self._product = _Int4Product(*int4_parts(self._tensor), tensor.spec.group_size)
 
     def matmul(self, x: Tensor) -> Tensor:
         if x.shape[0] >= _INT4_DENSE_ROWS:
@@ -52,25 +45,17 @@ class Int4Kernel(Kernel):
 
 
 class Int8GroupKernel(Kernel):
-    """int8 with group scales, for which torch has nothing, as two int4 matrices: code = 16 * high + low.
+    """int8 with group scales, for which torch has nothing, as two int4 matrices.
 
     It reads 10 bits a weight and so is twice as fast as a dense bfloat16 copy, and just as exact.
     """
 
     name = "torch 2 x int4 x bfloat16"
 
-    def __init__(self, tensor: QuantTensor) -> None:
-        self._tensor = tensor
-        offset = pack.unpack(tensor.packed, 8).view(torch.uint8) ^ 0x80  # code + 128
-        codes = torch.cat((offset >> 4, offset & 15))
-        scales = pack.unpack_scales(tensor.scales).float()
-        # The op takes 8 from a nibble. That is right for the high one, 16 * (high - 8); the low one gets it back.
-        self._product = _Int4Product(
-            codes,
-            torch.cat((16 * scales, scales)),
-            torch.cat((torch.zeros_like(scales), 8 * scales)),
-            tensor.spec.group_size,
-        )
+    def __init__(self, tensor: QuantTensor, device: torch.device) -> None:
+        self._tensor = tensor.to(device)
+        scales = pack.unpack_scales(self._tensor.scales).float()
+        self._product = _Int4Product(*int8_parts(self._tensor, scales), tensor.spec.group_size)
 
     def matmul(self, x: Tensor) -> Tensor:
         if x.shape[0] >= _INT4_DENSE_ROWS // 2:
@@ -84,7 +69,8 @@ class Int8RowKernel(Kernel):
 
     name = "torch int8 x bfloat16"
 
-    def __init__(self, tensor: QuantTensor) -> None:
+    def __init__(self, tensor: QuantTensor, device: torch.device) -> None:
+        tensor = tensor.to(device)
         self._codes = pack.unpack(tensor.packed, 8)[: tensor.shape[0]]
         self._ones = torch.ones(tensor.shape[0], dtype=torch.bfloat16)
         self._scales = pack.unpack_scales(tensor.scales)[: tensor.shape[0], 0].contiguous()
@@ -121,77 +107,22 @@ def _expanded_product(x: Tensor, tensor: QuantTensor) -> Tensor:
     return F.linear(x.to(dtype), tensor.dequantize(dtype)).float()
 
 
-@cache
-def _int4_failure() -> str | None:
-    def trial() -> Tensor:
-        codes, ones = torch.full((16, 32), 9, dtype=torch.uint8), torch.ones(16, 1)
-        return _Int4Product(codes, ones, ones, 32)(torch.ones(1, 32))
-
-    return _trial_failure(trial)
-
-
-@cache
-def _int8_failure() -> str | None:
-    def trial() -> Tensor:
-        codes, ones = torch.full((16, 32), 2, dtype=torch.int8), torch.ones(16, dtype=torch.bfloat16)
-        return torch._weight_int8pack_mm(torch.ones(1, 32, dtype=torch.bfloat16), codes, ones)
-
-    return _trial_failure(trial)
-
-
-def _trial_failure(trial: Callable[[], Tensor]) -> str | None:
-    """Why an op cannot be used: these are private to torch, so a version may lack one or mean something else by it.
-
-    Args:
-        trial: a product of 32 ones with rows of twos.
-    """
-    try:
-        result = trial()
-    except (AttributeError, RuntimeError, TypeError) as error:
-        return f"torch {torch.__version__} cannot run it here ({str(error).splitlines()[0]})"
-    if result.shape != (1, 16) or not bool((result == 64).all()):
-        return f"torch {torch.__version__} runs it here with a wrong result"
-    return None
-
-
-class Int4(Candidate):
+class Int4(OpCandidate):
     name = Int4Kernel.name
-    family = "torch"
-
-    def refusal(self, tensor: QuantTensor, device: torch.device) -> str | None:
-        if device.type != "cpu":
-            return "runs on the CPU only"
-        return _int4_failure() if tensor.spec.bits == 4 else "is for int4"
-
-    def prepare(self, tensor: QuantTensor, device: torch.device) -> Kernel:
-        return Int4Kernel(tensor.to(device))
+    kernel = Int4Kernel
+    device_type = "cpu"
+    formats = (INT4,)
 
 
-class Int8Group(Candidate):
+class Int8Group(OpCandidate):
     name = Int8GroupKernel.name
-    family = "torch"
-
-    def refusal(self, tensor: QuantTensor, device: torch.device) -> str | None:
-        if device.type != "cpu":
-            return "runs on the CPU only"
-        if tensor.spec.bits != 8 or tensor.spec.group_size == ROW_GROUP:
-            return "is for int8 by group"
-        return _int4_failure()
-
-    def prepare(self, tensor: QuantTensor, device: torch.device) -> Kernel:
-        return Int8GroupKernel(tensor.to(device))
+    kernel = Int8GroupKernel
+    device_type = "cpu"
+    formats = (INT8_GROUP,)
 
 
-class Int8Row(Candidate):
+class Int8Row(OpCandidate):
     name = Int8RowKernel.name
-    family = "torch"
-
-    def refusal(self, tensor: QuantTensor, device: torch.device) -> str | None:
-        if device.type != "cpu":
-            return "runs on the CPU only"
-        if tensor.spec.bits != 8 or tensor.spec.group_size != ROW_GROUP:
-            return "is for int8 by row"
-        return _int8_failure()
-
-    def prepare(self, tensor: QuantTensor, device: torch.device) -> Kernel:
-        return Int8RowKernel(tensor.to(device))
+    kernel = Int8RowKernel
+    device_type = "cpu"
+    formats = (INT8_ROW,)

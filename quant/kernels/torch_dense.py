@@ -26,8 +26,8 @@ def _cpu_multiplies_bfloat16() -> bool:
 class DenseKernel(Kernel):
     name = "torch dense copy"
 
-    def __init__(self, tensor: QuantTensor) -> None:
-        self._weight = tensor.dequantize(dense_dtype(tensor.device))
+    def __init__(self, tensor: QuantTensor, device: torch.device) -> None:
+        self._weight = tensor.dequantize(dense_dtype(device)).to(device)
 
     def matmul(self, x: Tensor) -> Tensor:
         return F.linear(x.to(self._weight.dtype), self._weight).float()
@@ -43,4 +43,4 @@ class Dense(Candidate):
         return None
 
     def prepare(self, tensor: QuantTensor, device: torch.device) -> Kernel:
-        return DenseKernel(tensor.to(device))
+        return DenseKernel(tensor, device)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from localchat.engine.kv_cache import KVCache
+from localchat.engine.kv_cache import KVCache, _written_out
 from localchat.errors import ContextOverflow
 from localchat.model.spec import ModelSpec
 
@@ -52,6 +52,14 @@ def test_attention_in_pieces_is_attention_at_once(pieces: list[int], dtype: torc
         result = torch.cat(results[layer], dim=1)
         assert result.dtype == torch.float32
         assert (result - _plain(*side)).abs().max() < bound
+
+
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_attention_written_out_is_attention(count: int) -> None:
+    queries, keys, values = _random(6, count, 1), _random(2, 40, 2), _random(2, 40, 3)
+    mask = torch.full((count, 40), -torch.inf).triu_(40 - count + 1)
+    result = _written_out(queries, keys.half(), values.half(), None if count == 1 else mask)
+    torch.testing.assert_close(result, _plain(queries, keys.half().float(), values.half().float()))
 
 
 def test_what_was_put_but_not_counted_is_overwritten() -> None:

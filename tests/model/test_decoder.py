@@ -49,6 +49,21 @@ def test_a_check_that_raises_between_layers_leaves_the_cache_as_it_was() -> None
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("quantized", [False, True])
+def test_everything_but_the_embedding_is_on_the_device(quantized: bool) -> None:
+    """On `meta`, which computes nothing, but refuses to mix with the CPU as every device does."""
+    spec = SPEC.from_dict(SPEC.to_dict() | {"hidden_size": 64, "intermediate_size": 96, "tied_embeddings": True})
+    weights = {
+        name: rtn.quantize(weight, QuantSpec(4)) if quantized and name.endswith(("up", "embedding")) else weight
+        for name, weight in _weights(spec).items()
+        if isinstance(weight, torch.Tensor)
+    }
+    decoder, cache = Decoder(spec, weights, device="meta"), KVCache(spec, 64, device="meta")
+    for count in (5, 1, 3):
+        assert decoder(_tokens(count), cache).device.type == "meta"
+
+
+@torch.inference_mode()
 def test_check_is_called_before_every_layer() -> None:
     calls: list[None] = []
     Decoder(SPEC, _weights())(_tokens(3), KVCache(SPEC, 64), check=lambda: calls.append(None))

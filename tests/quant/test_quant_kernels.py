@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from quant import kernels, rtn
-from quant.kernels import torch_cpu, torch_dense
+from quant.kernels import torch_cpu, torch_dense, torch_op
 from quant.kernels.interface import Candidate
 from quant.kernels.reference import Reference
 from quant.spec import QuantSpec
@@ -71,13 +71,15 @@ def test_the_reference_multiplies_by_the_dequantized_matrix(spec: QuantSpec) -> 
     torch.testing.assert_close(Reference().prepare(tensor, CPU).matmul(x), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("spec", [QuantSpec(4), QuantSpec(8, 32)], ids=str)
-def test_packing_in_pieces_gives_what_packing_at_once_gives(spec: QuantSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    tensor = example(spec, 400, 64)
+@pytest.mark.parametrize("candidate", [torch_cpu.Int4(), torch_cpu.Int8Group()], ids=lambda each: each.name)
+def test_packing_in_pieces_gives_what_packing_at_once_gives(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensor = example(QuantSpec(4) if candidate.name == torch_cpu.Int4.name else QuantSpec(8, 32), 400, 64)
     x = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
-    at_once = kernels.select(tensor).matmul(x)
+    at_once = candidate.prepare(tensor, CPU).matmul(x)
     monkeypatch.setattr(torch_cpu, "_PIECE_WEIGHTS", 1)
-    assert torch.equal(kernels.select(tensor).matmul(x), at_once)
+    assert torch.equal(candidate.prepare(tensor, CPU).matmul(x), at_once)
 
 
 def test_a_row_scale_is_not_rounded_to_bfloat16() -> None:
@@ -89,7 +91,12 @@ def test_a_row_scale_is_not_rounded_to_bfloat16() -> None:
 
 
 def test_a_fallback_is_taken_when_an_op_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_cpu, "_int4_failure", lambda: "torch 1.0 cannot run it here")
+    monkeypatch.setenv("LOCALCHAT_KERNEL", "torch")
+
+    def failure(candidate: Candidate, *_: object) -> str | None:
+        return "torch 1.0 cannot run it here" if "int4" in candidate.name else None
+
+    monkeypatch.setattr(torch_op, "trial_failure", failure)
     for spec in (QuantSpec(4), QuantSpec(8, 32)):
         assert kernels.select(example(spec, 16, 32)).name == "torch dense copy"
     taken = {r.format: r.name for r in kernels.report() if r.chosen}
@@ -100,15 +107,6 @@ def test_a_fallback_is_taken_when_an_op_is_missing(monkeypatch: pytest.MonkeyPat
     }
     reasons = [r.reason for r in kernels.report() if r.name == "torch int4 x bfloat16"]
     assert reasons[0] == "torch 1.0 cannot run it here"
-
-
-def test_an_op_that_torch_lacks_or_changed_is_noticed() -> None:
-    def missing() -> Tensor:
-        raise AttributeError("module 'torch' has no attribute '_weight_int4pack_mm_for_cpu'")
-
-    assert "no attribute" in str(torch_cpu._trial_failure(missing))
-    assert "wrong result" in str(torch_cpu._trial_failure(lambda: torch.full((1, 16), 63.0)))
-    assert torch_cpu._trial_failure(lambda: torch.full((1, 16), 64.0)) is None
 
 
 def test_dense_products_are_float32_where_bfloat16_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,5 +134,5 @@ def test_the_environment_forces_the_reference(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_environment_cannot_ask_for_what_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCALCHAT_KERNEL", "cuda")
-    with pytest.raises(ValueError, match="reference or torch"):
+    with pytest.raises(ValueError, match="torch or reference"):
         kernels.select(example(QuantSpec(4), 16, 32))

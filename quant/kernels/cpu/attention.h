@@ -72,7 +72,9 @@ inline float soften(float* scores, int64_t seen, int64_t tokens, float* largest_
   const float now = largest(most);
   F total = zero();
   for (int64_t t = 0; t < end; t += 16) {
-    F e = exponential(sub(load(scores + t), set(now)));
+    // What weighs nothing is made exactly zero: sums of the tiniest numbers would be denormal, and slow.
+    F e = exponential(max(sub(load(scores + t), set(now)), set(-80.0f)));
+    e = max(sub(e, set(1.9e-35f)), zero());
     store(scores + t, e);
     total = add(total, e);
   }

@@ -5,6 +5,9 @@
 #include <string>
 #include <vector>
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -21,7 +24,11 @@ const std::vector<const Table*>& tables() {
     std::vector<const Table*> list;
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    // These two the compilers' own function does not know everywhere. That registers are kept is part of AVX2's test.
+    unsigned basic[4] = {}, extended[4] = {};
+    const bool f16c = __get_cpuid(1, basic, basic + 1, basic + 2, basic + 3) && (basic[2] >> 29 & 1);
+    const bool avxvnni = __get_cpuid_count(7, 1, extended, extended + 1, extended + 2, extended + 3) && (extended[0] >> 4 & 1);
+    const bool avx2 = f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #if defined(QUANT_HAVE_AVX512)
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
@@ -30,7 +37,7 @@ const std::vector<const Table*>& tables() {
     }
 #endif
 #if defined(QUANT_HAVE_AVXVNNI)
-    if (avx2 && __builtin_cpu_supports("avxvnni")) list.push_back(&kAvxvnniTable);
+    if (avx2 && avxvnni) list.push_back(&kAvxvnniTable);
 #endif
 #if defined(QUANT_HAVE_AVX2)
     if (avx2) list.push_back(&kAvx2Table);
@@ -44,9 +51,7 @@ const std::vector<const Table*>& tables() {
     list.push_back(&kNeonTable);  // every arm64 Mac
 #endif
 #endif
-#if defined(QUANT_HAVE_PORTABLE)
     list.push_back(&kPortableTable);
-#endif
     return list;
   }();
   return found;

@@ -14,17 +14,22 @@ namespace {
 int64_t probe_operations(int64_t rounds) {
   constexpr int kChains = kBlockRows * kBlockTiles;
   alignas(64) uint8_t codes[64];
-  alignas(64) int8_t x[4] = {1, 2, 3, 4};
+  int8_t x[kChains + 4];
   for (int i = 0; i < 64; i++) codes[i] = (uint8_t)(i & 15);
-  B w = load_bytes(codes), four = broadcast4(x);
-  Acc acc[kChains];
+  for (int i = 0; i < kChains + 4; i++) x[i] = (int8_t)i;
+  __asm__ volatile("" : : "r"(x) : "memory");  // a compiler that knows them finds that chains, or rounds, are alike
+  const B w = load_bytes(codes);
+  Acc<4> acc[kChains];
 #pragma GCC unroll 16
-  for (int i = 0; i < kChains; i++) acc[i] = acc_zero();
+  for (int i = 0; i < kChains; i++) acc[i] = acc_step<4>(acc_zero<4>(), w, broadcast4(x + i));
   for (int64_t k = 0; k < rounds; k++) {
+    const B four = broadcast4(x);
+    __asm__ volatile("" : : "r"(x) : "memory");
 #pragma GCC unroll 16
     for (int i = 0; i < kChains; i++) acc[i] = acc_step<4>(acc[i], w, four);
   }
   int32_t used = 0;
+#pragma GCC unroll 16
   for (int i = 0; i < kChains; i++) used += sum(acc_finish<4>(acc[i]));
   volatile int32_t keep = used;  // so that nothing is left out
   (void)keep;

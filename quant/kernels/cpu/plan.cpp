@@ -38,11 +38,12 @@ template <class T> class Buffer {
 
 struct ActivationBuffer {
   Buffer<int8_t> codes;
-  Buffer<float> scales, sums;
+  Buffer<float> scales, offsets, sums;
 
   Activations get(int64_t count, int64_t columns) {
     const int64_t groups = columns / kGroup;
-    return {codes.get(count * columns), scales.get(count * groups), sums.get(count * groups), columns};
+    return {codes.get(count * columns), scales.get(count * groups), offsets.get(count * groups), sums.get(count * groups),
+            columns};
   }
 };
 
@@ -55,7 +56,7 @@ struct Scratch {
 struct Workspace {
   std::vector<std::unique_ptr<Scratch>> threads;
   ActivationBuffer hidden, attended, gated;
-  Buffer<float> query_key_value, attention, partial;
+  Buffer<float> query_key_value, attention, partial, logits;
 
   void prepare(int64_t count) {
     while ((int)threads.size() < pool().threads()) threads.push_back(std::make_unique<Scratch>());
@@ -115,17 +116,22 @@ bool quantize_all(const float* x, int64_t count, const Activations& to) {
   return finite;
 }
 
-bool norm_all(const float* x, const float* weight, float eps, int64_t count, const Activations& to) {
+bool norm_all(const float* x, const float* weight, float eps, int64_t count, const Activations& to,
+              const Activations* rest = nullptr) {
+  const auto token = [&](int64_t m) {
+    const Activations remaining = rest ? rest->from(m) : to;
+    return table().norm(x + m * to.columns, weight, eps, to.from(m), rest ? &remaining : nullptr);
+  };
   if (count <= 4) {
     bool finite = true;
-    for (int64_t m = 0; m < count; m++) finite &= table().norm(x + m * to.columns, weight, eps, to.from(m));
+    for (int64_t m = 0; m < count; m++) finite &= token(m);
     return finite;
   }
   std::atomic<bool> finite{true};
   const Pieces pieces(count, 8 * pool().threads(), 1);
   pool().run(pieces.count, [&](int64_t i, int) {
     for (int64_t m = pieces.first(i); m < pieces.last(i); m++) {
-      if (!table().norm(x + m * to.columns, weight, eps, to.from(m))) finite.store(false, std::memory_order_relaxed);
+      if (!token(m)) finite.store(false, std::memory_order_relaxed);
     }
   });
   return finite;
@@ -153,6 +159,29 @@ void multiply(const Product* products, int number, const Activations& x, int64_t
     const Product& product = products[p];
     table().product(*product.matrix, pieces[p].first(i), pieces[p].last(i), x, count, product.y, product.bias,
                     product.accumulate, workspace().scratch(thread));
+  });
+}
+
+// y = (x + rest) W', where `rest` follows `x` in memory.
+void multiply_two_terms(const QuantMatrix& matrix, const Activations& x, int64_t count, float* y) {
+  const Pieces pieces(tiles_of(matrix), items_for(matrix, 2 * count), step_for(count));
+  const bool together = 2 * count <= kFewTokens;  // the weights are then read once for both terms
+  float* both = together ? workspace().logits.get(2 * count * matrix.rows) : nullptr;
+  pool().run(pieces.count, [&](int64_t i, int thread) {
+    const int64_t first = pieces.first(i), last = pieces.last(i);
+    uint8_t* scratch = workspace().scratch(thread);
+    if (!together) {
+      table().product(matrix, first, last, x, count, y, nullptr, false, scratch);
+      table().product(matrix, first, last, x.from(count), count, y, nullptr, true, scratch);
+      return;
+    }
+    table().product(matrix, first, last, x, 2 * count, both, nullptr, false, scratch);
+    for (int64_t m = 0; m < count; m++) {
+      const float *a = both + m * matrix.rows, *b = a + count * matrix.rows;
+      for (int64_t n = first * kTileRows; n < std::min(matrix.rows, last * kTileRows); n++) {
+        y[m * matrix.rows + n] = a[n] + b[n];
+      }
+    }
   });
 }
 
@@ -206,8 +235,11 @@ void rotate_and_put(const QuantShape& shape, const Heads& heads, const float* co
   });
 }
 
-// Tokens of the cache that one item reads when there are few queries: about 10 microseconds of work.
-constexpr int64_t kPartKeys = 512;
+// Tokens of the cache that one item reads when there are few queries, a multiple of kSpan.
+int64_t part_keys(int64_t keys) {
+  constexpr int64_t kMostParts = 16;
+  return (keys + kMostParts * kSpan - 1) / (kMostParts * kSpan) * kSpan;
+}
 
 // One item is the queries of some tokens that share a key head, times a part of the cache. The last to finish of the
 // parts that belong together puts them together.
@@ -216,7 +248,7 @@ void attend(const QuantShape& shape, const Heads& heads, const QuantCache& cache
   const int64_t d = shape.head_dim, shared = shape.num_heads / shape.num_key_value_heads, keys = position + count;
   const int64_t most = std::max<int64_t>(1, std::min<int64_t>(kQueryRows, (kScratchBytes / 4) / (d + kSpan) ) / shared);
   const int64_t tokens = std::min(count, most), blocks = (count + tokens - 1) / tokens;
-  const int64_t parts = count <= kFewTokens ? (keys + kPartKeys - 1) / kPartKeys : 1;
+  const int64_t each_part = count <= kFewTokens ? part_keys(keys) : keys, parts = (keys + each_part - 1) / each_part;
   const int64_t groups = shape.num_key_value_heads * blocks, rows = tokens * shared, each = rows * (d + 2);
   float* partials = workspace().partial.get(groups * parts * each);
   std::vector<std::atomic<int>> left((size_t)(parts > 1 ? groups : 0));
@@ -242,8 +274,8 @@ void attend(const QuantShape& shape, const Heads& heads, const QuantCache& cache
     span.first_token = first;
     span.last_token = last;
     span.position = position;
-    span.first_key = part * kPartKeys;
-    span.last_key = parts > 1 ? std::min(keys, (part + 1) * kPartKeys) : position + last;
+    span.first_key = part * each_part;
+    span.last_key = parts > 1 ? std::min(keys, (part + 1) * each_part) : position + last;
     table().attend(span, partial(part), workspace().scratch(thread));
     if (parts > 1 && left[(size_t)group].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
 
@@ -359,14 +391,15 @@ bool QuantPlan::layer(const QuantStep& step, int64_t index) {
   return finite;
 }
 
+// The logits are where rounding of activations shows most, a quarter of its whole effect, and are made of few tokens:
+// two terms cost nothing there.
 int32_t QuantPlan::output_logits(const QuantStep& step) {
   const int64_t count = step.all_logits ? step.count : 1;
-  const Activations x = workspace().hidden.get(count, shape.hidden_size);
-  return part(QUANT_OUTPUT, [&] {
+  const Activations x = workspace().hidden.get(2 * count, shape.hidden_size), rest = x.from(count);
+  return part(QUANT_OUTPUT, [&]() -> int32_t {
     const float* last = step.hidden + (step.count - count) * shape.hidden_size;
-    if (!norm_all(last, output_norm, shape.rms_norm_eps, count, x)) return QUANT_NOT_FINITE;
-    const Product one = {&output, step.logits, nullptr, false};
-    multiply(&one, 1, x, count);
+    if (!norm_all(last, output_norm, shape.rms_norm_eps, count, x, &rest)) return QUANT_NOT_FINITE;
+    multiply_two_terms(output, x, count, step.logits);
     return QUANT_OK;
   });
 }

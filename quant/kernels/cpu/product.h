@@ -1,7 +1,11 @@
 // Products of int8 activations with int4 and int8 matrices. Included by each isa_*.cpp after its vectors.
 //
-// y[m][n] = sum over groups of (scale[n] * code sum + minimum[n] * sum of x): the code sum is an integer dot product,
-// and the minimum stands also for the offset that makes codes unsigned.
+// With weights w = code * scale + minimum and activations x = code' * scale' + offset', a group of 32 columns adds
+//
+//     scale * scale' * (sum of code * code') + scale * (sum of code) * offset' + minimum * (sum of x)
+//
+// to the product: one integer dot product, and two terms that are one number per row of weights times one per token.
+// The minimum also stands for the offset that makes int8 codes unsigned.
 
 #pragma once
 
@@ -67,6 +71,9 @@ struct Output {
   }
 };
 
+alignas(64) constexpr int8_t kOnes[kGroup] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                              1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
 // ------------------------------------------------------------------------------------------------ a few tokens
 
 template <int Bits, int Rows>
@@ -84,12 +91,14 @@ inline void few(const QuantMatrix& matrix, int64_t tile, const Activations& x, c
     // One page ahead, as the hardware's own prefetching stops at each page.
 #pragma GCC unroll 8
     for (int i = 0; i < Bits; i++) prefetch(codes + 4096 + i * 64);
-    F scale = scaling.scale(g), minimum = scaling.minimum(g, scale);
+    const F scale = scaling.scale(g), minimum = scaling.minimum(g, scale);
+    const F total = mul(scale, to_float(dot_tile<Bits>(codes, kOnes)));
 #pragma GCC unroll 8
     for (int m = 0; m < Rows; m++) {
-      I dot = dot_tile<Bits>(codes, x.codes + m * x.columns + g * kGroup);
+      const I dot = dot_tile<Bits>(codes, x.codes + m * x.columns + g * kGroup);
       acc[m] = fma(to_float(dot), mul(scale, set(x.scales[m * groups + g])), acc[m]);
       F& rest = Rows <= 2 ? low[m] : acc[m];  // a chain of its own where there are too few to hide latency
+      rest = fma(total, set(x.offsets[m * groups + g]), rest);
       if (kHasMinimum<Bits>) rest = fma(minimum, set(x.sums[m * groups + g]), rest);
     }
   }
@@ -99,13 +108,14 @@ inline void few(const QuantMatrix& matrix, int64_t tile, const Activations& x, c
 
 // ------------------------------------------------------------------------------------------------ many tokens
 
-// Columns of a panel that are unpacked at a time: codes, scales and minimums of two tiles then fit into the smallest
+// Groups of columns of a panel that are unpacked at a time: the codes and scales of two tiles then fit into the smallest
 // first-level cache beside the activations.
 constexpr int64_t kPanelGroups = 16;
 
 template <int Bits> struct Panel {
   alignas(64) uint8_t codes[kPanelGroups][kBlockTiles][8][64];
   alignas(64) float scales[kPanelGroups][kBlockTiles][16];
+  alignas(64) float totals[kPanelGroups][kBlockTiles][16];  // scale times sum of the codes
   alignas(64) float minimums[kPanelGroups][kBlockTiles][16];
 
   void unpack(const QuantMatrix& matrix, int64_t tile, int64_t tiles, int64_t first_group, int64_t groups) {
@@ -113,8 +123,9 @@ template <int Bits> struct Panel {
       const Scaling<Bits> scaling(matrix, tile + t);
       const uint8_t* p = matrix.packed + ((tile + t) * (matrix.columns / kGroup) + first_group) * kTileBytes<Bits>;
       for (int64_t g = 0; g < groups; g++, p += kTileBytes<Bits>) {
-        F scale = scaling.scale(first_group + g);
+        const F scale = scaling.scale(first_group + g);
         store(scales[g][t], scale);
+        store(totals[g][t], mul(scale, to_float(dot_tile<Bits>(p, kOnes))));
         store(minimums[g][t], scaling.minimum(first_group + g, scale));
         for (int j = 0; j < Bits; j++) {
           prefetch(p + 4096 + j * 64);
@@ -135,7 +146,7 @@ template <int Bits, int Rows, int Tiles>
 inline void block(const Panel<Bits>& panel, int64_t groups, int64_t first_group, const Activations& x, const Output& out,
                   bool first) {
   const int64_t stride = x.groups();
-  const float *scales = x.scales + first_group, *sums = x.sums + first_group;
+  const float *scales = x.scales + first_group, *offsets = x.offsets + first_group, *sums = x.sums + first_group;
   F acc[Tiles][Rows];
 #pragma GCC unroll 8
   for (int m = 0; m < Rows; m++) {
@@ -146,11 +157,11 @@ inline void block(const Panel<Bits>& panel, int64_t groups, int64_t first_group,
   }
   for (int64_t g = 0; g < groups; g++) {
     const int8_t* codes = x.codes + (first_group + g) * kGroup;
-    Acc dot[Tiles][Rows];
+    Acc<Bits> dot[Tiles][Rows];
 #pragma GCC unroll 8
     for (int m = 0; m < Rows; m++) {
 #pragma GCC unroll 2
-      for (int t = 0; t < Tiles; t++) dot[t][m] = acc_zero();
+      for (int t = 0; t < Tiles; t++) dot[t][m] = acc_zero<Bits>();
     }
 #pragma GCC unroll 8
     for (int j = 0; j < 8; j++) {
@@ -166,10 +177,11 @@ inline void block(const Panel<Bits>& panel, int64_t groups, int64_t first_group,
     }
 #pragma GCC unroll 2
     for (int t = 0; t < Tiles; t++) {
-      F scale = load(panel.scales[g][t]), minimum = load(panel.minimums[g][t]);
+      const F scale = load(panel.scales[g][t]), total = load(panel.totals[g][t]), minimum = load(panel.minimums[g][t]);
 #pragma GCC unroll 8
       for (int m = 0; m < Rows; m++) {
         acc[t][m] = fma(to_float(acc_finish<Bits>(dot[t][m])), mul(scale, set(scales[m * stride + g])), acc[t][m]);
+        acc[t][m] = fma(total, set(offsets[m * stride + g]), acc[t][m]);
         if (kHasMinimum<Bits>) acc[t][m] = fma(minimum, set(sums[m * stride + g]), acc[t][m]);
       }
     }
@@ -238,17 +250,18 @@ bool gated(const QuantMatrix& gate, const QuantMatrix& up, int64_t first, int64_
            int64_t count, const Activations& out, float* products, uint8_t* scratch) {
   float* gates = products;
   float* ups = products + count * kPanelRows;
-  bool finite = true;
+  Finite finite;
   for (int64_t tile = first; tile < last; tile += 2) {
     product_to(gate, tile, tile + 2, x, count, {gates, kPanelRows, kPanelRows, nullptr, false}, scratch);
     product_to(up, tile, tile + 2, x, count, {ups, kPanelRows, kPanelRows, nullptr, false}, scratch);
     for (int64_t m = 0; m < count; m++) {
-      const Activations to = out.from(m);
-      finite &= swiglu(gates + m * kPanelRows, ups + m * kPanelRows, to.codes + tile * 16, to.scales + tile / 2,
-                       to.sums + tile / 2);
+      const float *g = gates + m * kPanelRows, *u = ups + m * kPanelRows;
+      F a = swiglu(load(g), load(u)), b = swiglu(load(g + 16), load(u + 16));
+      finite.see(a, b);
+      quantize_group(a, b, out.from(m), tile / 2);
     }
   }
-  return finite;
+  return finite.all();
 }
 
 }  // namespace

@@ -41,33 +41,45 @@ inline F exponential(F x) {
 }
 
 constexpr int32_t kInfinityBits = 0x7f800000;
-constexpr float kSmallest = 1e-30f;  // groups of activations below it count as zero, as 127 / largest would overflow
+constexpr float kSmallest = 1e-30f;  // of half a group's range; less counts as none, as 127 / it would overflow
 
-// Codes of 32 activations. False when one is not finite: as integers, the bits of NaN and infinity are the largest.
-inline bool quantize_group(F a, F b, int8_t* codes, float* scale, float* sum_) {
-  int32_t bits = largest(max(absolute_bits(a), absolute_bits(b)));
-  float most;
-  std::memcpy(&most, &bits, 4);
-  bool some = most > kSmallest;
-  F inverse = set(some ? 127.0f / most : 0.0f);
-  I qa = to_int(mul(a, inverse)), qb = to_int(mul(b, inverse));
-  store_codes(codes, qa);
-  store_codes(codes + 16, qb);
-  *scale = some ? most / 127.0f : 0.0f;
-  *sum_ = *scale * (float)sum(add(qa, qb));
-  return bits < kInfinityBits;
+// Whether what was seen is all finite: as integers, the bits of NaN and infinity are the largest.
+struct Finite {
+  I bits = to_int(zero());
+
+  void see(F a, F b) { bits = max(bits, max(absolute_bits(a), absolute_bits(b))); }
+  bool all() const { return largest(bits) < kInfinityBits; }
+};
+
+// Codes of 32 activations, the group g of a token. What rounding loses stays in a and b.
+inline void quantize_group(F& a, F& b, const Activations& out, int64_t g) {
+  const float high = largest(max(a, b)), low = -largest(sub(zero(), min(a, b)));
+  const float middle = 0.5f * high + 0.5f * low, reach = 0.5f * high - 0.5f * low;
+  const bool some = reach > kSmallest;
+  const F inverse = set(some ? 127.0f / reach : 0.0f), center = set(middle);
+  const I qa = to_int(mul(sub(a, center), inverse)), qb = to_int(mul(sub(b, center), inverse));
+  store_codes(out.codes + g * 32, qa);
+  store_codes(out.codes + g * 32 + 16, qb);
+  const float scale = some ? reach / 127.0f : 0.0f;
+  out.scales[g] = scale;
+  out.offsets[g] = middle;
+  out.sums[g] = scale * (float)sum(add(qa, qb)) + 32 * middle;
+  a = sub(a, fma(to_float(qa), set(scale), center));
+  b = sub(b, fma(to_float(qb), set(scale), center));
 }
 
 bool quantize(const float* x, Activations out) {
-  bool finite = true;
+  Finite finite;
   for (int64_t g = 0; g < out.groups(); g++) {
-    finite &= quantize_group(load(x + g * 32), load(x + g * 32 + 16), out.codes + g * 32, out.scales + g, out.sums + g);
+    F a = load(x + g * 32), b = load(x + g * 32 + 16);
+    finite.see(a, b);
+    quantize_group(a, b, out, g);
   }
-  return finite;
+  return finite.all();
 }
 
 // RMSNorm (Zhang and Sennrich, 2019) and quantization.
-bool norm(const float* x, const float* weight, float eps, Activations out) {
+bool norm(const float* x, const float* weight, float eps, Activations out, const Activations* rest) {
   F squares[4] = {zero(), zero(), zero(), zero()};
   int64_t i = 0;
   for (; i + 64 <= out.columns; i += 64) {
@@ -77,27 +89,21 @@ bool norm(const float* x, const float* weight, float eps, Activations out) {
     }
   }
   for (; i < out.columns; i += 16) squares[0] = fma(load(x + i), load(x + i), squares[0]);
-  float total = sum(add(add(squares[0], squares[1]), add(squares[2], squares[3])));
-  F factor = set(1.0f / std::sqrt(total / (float)out.columns + eps));
-  bool finite = true;
+  const float total = sum(add(add(squares[0], squares[1]), add(squares[2], squares[3])));
+  const F factor = set(1.0f / std::sqrt(total / (float)out.columns + eps));
+  Finite finite;
   for (int64_t g = 0; g < out.groups(); g++) {
     F a = mul(mul(load(x + g * 32), factor), load(weight + g * 32));
     F b = mul(mul(load(x + g * 32 + 16), factor), load(weight + g * 32 + 16));
-    finite &= quantize_group(a, b, out.codes + g * 32, out.scales + g, out.sums + g);
+    finite.see(a, b);
+    quantize_group(a, b, out, g);
+    if (rest) quantize_group(a, b, *rest, g);
   }
-  return finite && total < INFINITY;
+  return finite.all() && total < INFINITY;
 }
 
-// silu(gate) * up of one token for 32 rows, quantized.
-inline bool swiglu(const float* gate, const float* up, int8_t* codes, float* scale, float* sum_) {
-  F out[2];
-  for (int i = 0; i < 2; i++) {
-    F g = load(gate + i * 16);
-    F silu = div(g, add(set(1.0f), exponential(sub(zero(), g))));
-    out[i] = mul(silu, load(up + i * 16));
-  }
-  return quantize_group(out[0], out[1], codes, scale, sum_);
-}
+// silu(gate) * up.
+inline F swiglu(F gate, F up) { return mul(div(gate, add(set(1.0f), exponential(sub(zero(), gate)))), up); }
 
 // Rotary positions, half-split: channel i turns with channel i + head_dim / 2.
 void rotate(float* head, const float* cosines, const float* sines, int64_t head_dim) {

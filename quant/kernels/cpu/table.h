@@ -13,16 +13,19 @@ constexpr int64_t kFewTokens = 8;    // up to here a product reads the weights o
 constexpr int64_t kQueryRows = 64;   // at most, of the queries that attend together
 constexpr int64_t kSpan = 128;       // tokens of the cache whose scores are held at a time
 
-// Activations [count, columns] as int8 codes with a scale for every 32; `sums` are scale times sum of the codes.
+// Activations [count, columns] as int8: x = code * scale + offset, a scale and an offset for every 32. (The offset, the
+// middle of the 32, cuts the error of groups with an outlier by half: SmolLM2's mean KL divergence from float32 products
+// falls from 0.0026 to 0.0010.) `sums` are those of x.
 struct Activations {
   int8_t* codes;
   float* scales;
+  float* offsets;
   float* sums;
   int64_t columns;
 
   int64_t groups() const { return columns / kGroup; }
   Activations from(int64_t row) const {
-    return {codes + row * columns, scales + row * groups(), sums + row * groups(), columns};
+    return {codes + row * columns, scales + row * groups(), offsets + row * groups(), sums + row * groups(), columns};
   }
 };
 
@@ -50,9 +53,10 @@ struct AttentionPartial {
 struct Table {
   const char* name;
 
-  // Both return false when a value is not finite.
+  // Of one token; both return false when a value is not finite. `rest`, unless null, gets what rounding loses in `out`,
+  // quantized itself: the two together are as good as 15 bits.
   bool (*quantize)(const float* x, Activations out);
-  bool (*norm)(const float* x, const float* weight, float eps, Activations out);
+  bool (*norm)(const float* x, const float* weight, float eps, Activations out, const Activations* rest);
 
   // Tiles [first, last) of y [count, rows] = x W' + bias, or y += x W'. `scratch` has kScratchBytes.
   void (*product)(const QuantMatrix& matrix, int64_t first, int64_t last, const Activations& x, int64_t count, float* y,

@@ -23,7 +23,7 @@ constexpr const char* kName = "avxvnni";
 #else
 constexpr const char* kName = "avx2";
 #endif
-constexpr int kFewRows = 4;    // rows of activations that one pass over a tile serves
+constexpr int kFewRows = 8;    // rows of activations that one pass over a tile serves
 constexpr int kBlockRows = 4;  // rows by tiles whose integer sums fit into 16 registers beside what is multiplied
 constexpr int kBlockTiles = 1;
 
@@ -159,7 +159,10 @@ template <int Bits> inline I acc_step(I acc, B codes, B x);
 // The sums of a whole group fit into 16 bits: 8 steps of two products of at most 15 * 127 are 30480.
 template <> inline I acc_step<4>(I acc, B codes, B x) {
   const I two = pairs(codes, x);
-  return {_mm256_add_epi16(acc.low, two.low), _mm256_add_epi16(acc.high, two.high)};
+  acc = {_mm256_add_epi16(acc.low, two.low), _mm256_add_epi16(acc.high, two.high)};
+  // Or GCC puts all products of a group into memory before it adds the first two.
+  __asm__("" : "+x"(acc.low), "+x"(acc.high));
+  return acc;
 }
 
 // |code| * (x with the code's sign); as activations are at least -127, two products are at most 2 * 128 * 127 = 32512.

@@ -50,7 +50,7 @@ inline void store_codes(int8_t* p, I a) { _mm_storeu_si128((__m128i*)p, _mm512_c
 // moved up by 128; the caller takes kOffset8 times the sum of the activations off again.
 constexpr int kOffset8 = 128;
 
-using Acc = I;
+template <int Bits> using Acc = I;
 inline B load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline void store_bytes(uint8_t* p, B a) { _mm512_storeu_si512(p, a); }
 inline B low_nibbles(B a) { return _mm512_and_si512(a, _mm512_set1_epi8(0x0f)); }
@@ -61,16 +61,16 @@ inline B broadcast4(const int8_t* p) {
   __builtin_memcpy(&four, p, 4);
   return _mm512_set1_epi32(four);
 }
-inline Acc acc_zero() { return _mm512_setzero_si512(); }
-template <int Bits> inline Acc acc_step(Acc acc, B codes, B x) { return _mm512_dpbusd_epi32(acc, codes, x); }
-template <int Bits> inline I acc_finish(Acc acc) { return acc; }
+template <int Bits> inline Acc<Bits> acc_zero() { return _mm512_setzero_si512(); }
+template <int Bits> inline I acc_step(I acc, B codes, B x) { return _mm512_dpbusd_epi32(acc, codes, x); }
+template <int Bits> inline I acc_finish(I acc) { return acc; }
 
 // 16 rows of one tile times 32 activations.
 template <int Bits> inline I dot_tile(const uint8_t* tile, const int8_t* x);
 
 template <> inline I dot_tile<4>(const uint8_t* tile, const int8_t* x) {
   const B low = _mm512_set1_epi8(0x0f), high = _mm512_set1_epi8((char)0xf0);
-  I a = acc_zero(), b = acc_zero();  // b has 16 times its value, which saves shifting the codes
+  I a = acc_zero<4>(), b = acc_zero<4>();  // b has 16 times its value, which saves shifting the codes
 #pragma GCC unroll 4
   for (int j = 0; j < 4; j++) {
     B v = load_bytes(tile + j * 64);
@@ -81,7 +81,7 @@ template <> inline I dot_tile<4>(const uint8_t* tile, const int8_t* x) {
 }
 
 template <> inline I dot_tile<8>(const uint8_t* tile, const int8_t* x) {
-  I a = acc_zero(), b = acc_zero();
+  I a = acc_zero<8>(), b = acc_zero<8>();
 #pragma GCC unroll 4
   for (int j = 0; j < 4; j++) {
     a = _mm512_dpbusd_epi32(a, codes8(load_bytes(tile + j * 128)), broadcast4(x + j * 8));

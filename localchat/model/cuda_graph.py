@@ -1,0 +1,150 @@
+"""Decoding on CUDA with one launch a token: the work of a token is recorded once, as a CUDA graph, and then replayed.
+
+A token of a small model is a thousand kernels of a few microseconds each, which the processor cannot launch that fast.
+A graph runs the same kernels on the same addresses every time. So what changes from token to token lies in buffers that
+stay: the embedded token, its position, and the logits. Keys and values are written at the position that the buffer has,
+and attention always goes over a whole span of the cache, with a mask over what is not reached yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from localchat.model.decoder import CacheLike, Check, Decoder
+
+_FIRST_SPAN = 512  # tokens; spans grow by doubling, each recorded anew, so that short contexts do not pay for long ones
+
+
+class GraphCache(CacheLike, Protocol):
+    """A cache whose keys and values a graph can write and read."""
+
+    def blocks(self, count: int) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Keys and values by layer, [num_key_value_heads, capacity, head_dim], with room for `count` tokens more.
+
+        They stay in their place until there is more to hold than the capacity.
+
+        Raises:
+            ContextOverflow: they do not fit.
+        """
+        ...
+
+
+class GraphedDecoder:
+    """A decoder on CUDA that replays a graph for single tokens; called like the decoder, and else just that.
+
+    The logits of a single token are only good until the next call. `check` is called once before a replay.
+
+    Attributes:
+        reason: why single tokens are not replayed; None as long as they are.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder, self.spec = decoder, decoder.spec
+        self.reason: str | None = None
+        self._recorded: _Recorded | None = None
+
+    @torch.inference_mode()
+    def __call__(
+        self, tokens: Tensor, cache: GraphCache, *, check: Check | None = None, all_logits: bool = False
+    ) -> Tensor:
+        """As `Decoder.forward`."""
+        if tokens.shape[0] == 1 and not all_logits and self.reason is None:
+            if check is not None:
+                check()
+            if (recorded := self._record_where_needed(cache)) is not None:
+                next_logits = recorded.replay(self.decoder.embedding(tokens), cache.length)
+                cache.advance(1)
+                return next_logits
+        logits: Tensor = self.decoder(tokens, cache, check=check, all_logits=all_logits)
+        return logits
+
+    def _record_where_needed(self, cache: GraphCache) -> _Recorded | None:
+        keys, values = cache.blocks(1)
+        span = _FIRST_SPAN
+        while span <= cache.length:
+            span *= 2
+        span = min(span, keys[0].shape[1])
+        if self._recorded is None or not self._recorded.is_for(keys, span):
+            self._recorded = None  # before the next one takes its memory
+            try:
+                self._recorded = _Recorded(self.decoder, keys, values, span, cache.length)
+            except RuntimeError as error:
+                self.reason = f"CUDA cannot record a token ({str(error).strip().splitlines()[0]})"
+        return self._recorded
+
+
+class _Recorded:
+    """One token on one cache, over the first `span` positions, ready to be replayed."""
+
+    def __init__(
+        self, decoder: Decoder, keys: Sequence[Tensor], values: Sequence[Tensor], span: int, position: int
+    ) -> None:
+        device = keys[0].device
+        self._decoder, self._keys, self._values, self._span = decoder, list(keys), list(values), span
+        self._cosines, self._sines = decoder.rope.at(0, span)
+        self._positions = torch.arange(span, device=device)
+        self._visible = torch.zeros(1, span, dtype=keys[0].dtype, device=device)
+        self._mask = self._visible
+        self._x = torch.zeros(1, decoder.spec.hidden_size, device=device)
+        # A rehearsal writes to the cache as well, so it must be where the first replay will be.
+        self._position = torch.full((1,), position, device=device)
+        self._replay = record(self._run)
+
+    def is_for(self, keys: Sequence[Tensor], span: int) -> bool:
+        return keys[0] is self._keys[0] and span == self._span
+
+    def replay(self, embedded: Tensor, position: int) -> Tensor:
+        """Logits, float32 [vocab_size], after the token embedded as [1, hidden_size]."""
+        self._x.copy_(embedded)
+        self._position.fill_(position)
+        return self._replay()
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """As `CacheLike.attend`, for one token."""
+        all_keys, all_values = self._keys[layer], self._values[layer]
+        all_keys.index_copy_(1, self._position, keys.to(all_keys.dtype))
+        all_values.index_copy_(1, self._position, values.to(all_values.dtype))
+        # The heads that share a key head stand in the place of query positions.
+        shared = queries.to(all_keys.dtype).reshape(1, all_keys.shape[0], -1, all_keys.shape[2])
+        out = F.scaled_dot_product_attention(
+            shared, all_keys[None, :, : self._span], all_values[None, :, : self._span], attn_mask=self._mask
+        )
+        return out.reshape(queries.shape).float()
+
+    def _run(self) -> Tensor:
+        """`Decoder.forward` of the token in the buffers; nothing here may ask the device for a value."""
+        angles = self._cosines.index_select(0, self._position), self._sines.index_select(0, self._position)
+        self._mask = self._visible.masked_fill(self._positions > self._position, -torch.inf)
+        x = self._x
+        for layer in self._decoder.layers:
+            x = layer(x, angles, self)
+        logits: Tensor = self._decoder.output(self._decoder.output_norm(x))
+        return logits[0]
+
+
+def record(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """What `run` does on the device, as one thing to replay; its result is always in the same place.
+
+    Raises:
+        RuntimeError: something in it cannot be recorded.
+    """
+    # Libraries set themselves up when they are first used, which cannot be recorded.
+    rehearsal = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    rehearsal.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(rehearsal):
+        run()
+    torch.cuda.current_stream().wait_stream(rehearsal)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = run()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return result
+
+    return replay
