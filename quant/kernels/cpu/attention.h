@@ -1,5 +1,6 @@
-// Causal attention over the cache, by spans of tokens with a running softmax (Milakov and Gimelshein, 2018; Dao et al.,
-// FlashAttention, 2022): no matrix of all scores. Included by each isa_*.cpp after its vectors.
+// Causal attention over the cache by spans of tokens, whose softmaxes are merged as they come (Milakov and Gimelshein,
+// 2018; Dao et al., FlashAttention, 2022): no matrix of all scores. Spans begin at multiples of kSpan and are merged in
+// order however the work is shared out, so that the result is the same to the bit. Included by each isa_*.cpp.
 
 #pragma once
 
@@ -34,15 +35,14 @@ inline void score(const float* queries, const uint16_t* keys, int64_t head_dim, 
   }
 }
 
-// sums [Rows, Slices * 16] = sums * factors + weights [Rows, tokens] times values [tokens, Slices * 16].
+// sums [Rows, Slices * 16] = weights [Rows, tokens] times values [tokens, Slices * 16].
 template <int Rows, int Slices>
-inline void weigh(const float* weights, const float* factors, const uint16_t* values, int64_t tokens, int64_t head_dim,
-                  float* sums) {
+inline void weigh(const float* weights, const uint16_t* values, int64_t tokens, int64_t head_dim, float* sums) {
   F acc[Rows][Slices];
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; r++) {
 #pragma GCC unroll 4
-    for (int s = 0; s < Slices; s++) acc[r][s] = mul(load(sums + r * head_dim + s * 16), set(factors[r]));
+    for (int s = 0; s < Slices; s++) acc[r][s] = zero();
   }
   for (int64_t t = 0; t < tokens; t++) {
     F value[Slices];
@@ -62,73 +62,77 @@ inline void weigh(const float* weights, const float* factors, const uint16_t* va
   }
 }
 
-// From scores to exp(score - largest) in place, for the first `seen` of `tokens`; the others weigh nothing. Returns the
-// factor by which earlier sums shrink.
-inline float soften(float* scores, int64_t seen, int64_t tokens, float* largest_, float* weight) {
+// From scores to exp(score - largest) in place, for the first `seen` of `tokens`; the others weigh nothing.
+inline void soften(float* scores, int64_t seen, int64_t tokens, float* largest_, float* weight) {
   const int64_t end = (tokens + 15) / 16 * 16;
   for (int64_t t = seen; t < end; t++) scores[t] = -INFINITY;
-  F most = set(*largest_);
-  for (int64_t t = 0; t < end; t += 16) most = max(most, load(scores + t));
-  const float now = largest(most);
+  F most = load(scores);
+  for (int64_t t = 16; t < end; t += 16) most = max(most, load(scores + t));
+  const float top = largest(most);
   F total = zero();
   for (int64_t t = 0; t < end; t += 16) {
     // What weighs nothing is made exactly zero: sums of the tiniest numbers would be denormal, and slow.
-    F e = exponential(max(sub(load(scores + t), set(now)), set(-80.0f)));
+    F e = exponential(max(sub(load(scores + t), set(top)), set(-80.0f)));
     e = max(sub(e, set(1.9e-35f)), zero());
     store(scores + t, e);
     total = add(total, e);
   }
-  const float factor = std::exp(*largest_ - now);
-  *largest_ = now;
-  *weight = *weight * factor + sum(total);
-  return factor;
+  *largest_ = top;
+  *weight = sum(total);
 }
 
 void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scratch) {
   constexpr int kScoreBlocks = kBlockTiles * 2, kSlices = kBlockTiles * 2;
-  const int64_t tokens = span.last_token - span.first_token, rows = tokens * span.heads, d = span.head_dim;
+  const int64_t rows = span.rows(), d = span.head_dim, count = span.last_key - span.first_key;
+  const uint16_t *keys = span.keys + span.first_key * d, *values = span.values + span.first_key * d;
   float* queries = (float*)scratch;
   float* scores = queries + rows * d;
-  float factors[kQueryRows];
   for (int64_t r = 0; r < rows; r++) {
     const float* query = span.queries + (span.first_token + r / span.heads) * span.query_stride + r % span.heads * d;
     for (int64_t i = 0; i < d; i++) queries[r * d + i] = query[i] * span.scale;
-    for (int64_t i = 0; i < d; i++) out.sums[r * d + i] = 0;
-    out.largest[r] = -INFINITY;
-    out.weights[r] = 0;
   }
-  for (int64_t key = span.first_key; key < span.last_key; key += kSpan) {
-    const int64_t count = span.last_key - key < kSpan ? span.last_key - key : kSpan, blocks = (count + 15) / 16;
-    for (int64_t r = 0; r < rows; r += kBlockRows) {
-      with_constant<kBlockRows>(rows - r, [&](auto n) {
-        constexpr int kRows = decltype(n)::value, kMost = kRows * 2 <= kBlockRows ? kScoreBlocks : kBlockTiles;
-        for (int64_t b = 0; b < blocks; b += kMost) {
-          with_constant<kMost>(blocks - b, [&](auto width) {
-            score<kRows, decltype(width)::value>(queries + r * d, span.keys + (key + b * 16) * d, d,
-                                                 scores + r * kSpan + b * 16);
-          });
-        }
-      });
-    }
-    for (int64_t r = 0; r < rows; r++) {
-      const int64_t seen = span.position + span.first_token + r / span.heads + 1 - key;
-      if (seen > 0) {
-        factors[r] = soften(scores + r * kSpan, seen < count ? seen : count, count, out.largest + r, out.weights + r);
-      } else {
-        for (int64_t t = 0; t < count; t++) scores[r * kSpan + t] = 0;
-        factors[r] = 1;
+  for (int64_t r = 0; r < rows; r += kBlockRows) {
+    with_constant<kBlockRows>(rows - r, [&](auto n) {
+      constexpr int kRows = decltype(n)::value, kMost = kRows * 2 <= kBlockRows ? kScoreBlocks : kBlockTiles;
+      const int64_t blocks = (count + 15) / 16;
+      for (int64_t b = 0; b < blocks; b += kMost) {
+        with_constant<kMost>(blocks - b, [&](auto width) {
+          score<kRows, decltype(width)::value>(queries + r * d, keys + b * 16 * d, d, scores + r * kSpan + b * 16);
+        });
       }
+    });
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    const int64_t seen = span.position + span.first_token + r / span.heads + 1 - span.first_key;
+    if (seen > 0) {
+      soften(scores + r * kSpan, seen < count ? seen : count, count, out.largest + r, out.weights + r);
+    } else {
+      for (int64_t t = 0; t < count; t++) scores[r * kSpan + t] = 0;
+      out.largest[r] = -INFINITY;
+      out.weights[r] = 0;
     }
-    for (int64_t r = 0; r < rows; r += kBlockRows) {
-      with_constant<kBlockRows>(rows - r, [&](auto n) {
-        for (int64_t s = 0; s < d / 16; s += kSlices) {
-          with_constant<kSlices>(d / 16 - s, [&](auto width) {
-            weigh<decltype(n)::value, decltype(width)::value>(scores + r * kSpan, factors + r,
-                                                              span.values + key * d + s * 16, count, d,
-                                                              out.sums + r * d + s * 16);
-          });
-        }
-      });
+  }
+  for (int64_t r = 0; r < rows; r += kBlockRows) {
+    with_constant<kBlockRows>(rows - r, [&](auto n) {
+      for (int64_t s = 0; s < d / 16; s += kSlices) {
+        with_constant<kSlices>(d / 16 - s, [&](auto width) {
+          weigh<decltype(n)::value, decltype(width)::value>(scores + r * kSpan, values + s * 16, count, d,
+                                                            out.sums + r * d + s * 16);
+        });
+      }
+    });
+  }
+}
+
+void merge(const AttentionPartial& to, const AttentionPartial& from, int64_t rows, int64_t head_dim) {
+  for (int64_t r = 0; r < rows; r++) {
+    if (from.weights[r] == 0) continue;
+    const float top = to.largest[r] > from.largest[r] ? to.largest[r] : from.largest[r];
+    const F kept = set(std::exp(to.largest[r] - top)), added = set(std::exp(from.largest[r] - top));
+    to.weights[r] = largest(fma(kept, set(to.weights[r]), mul(added, set(from.weights[r]))));
+    to.largest[r] = top;
+    for (int64_t i = r * head_dim; i < (r + 1) * head_dim; i += 16) {
+      store(to.sums + i, fma(kept, load(to.sums + i), mul(added, load(from.sums + i))));
     }
   }
 }

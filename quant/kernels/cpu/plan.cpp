@@ -56,7 +56,7 @@ struct Scratch {
 struct Workspace {
   std::vector<std::unique_ptr<Scratch>> threads;
   ActivationBuffer hidden, attended, gated;
-  Buffer<float> query_key_value, attention, partial, logits;
+  Buffer<float> query_key_value, attention, partial;
 
   void prepare(int64_t count) {
     while ((int)threads.size() < pool().threads()) threads.push_back(std::make_unique<Scratch>());
@@ -157,29 +157,26 @@ void multiply(const Product* products, int number, const Activations& x, int64_t
     int p = 0;
     while (i >= pieces[p].count) i -= pieces[p++].count;
     const Product& product = products[p];
-    table().product(*product.matrix, pieces[p].first(i), pieces[p].last(i), x, count, product.y, product.bias,
-                    product.accumulate, workspace().scratch(thread));
+    const int64_t first = pieces[p].first(i), rows = product.matrix->rows;
+    table().product(*product.matrix, first, pieces[p].last(i), x, count, product.y + first * kTileRows, rows,
+                    product.bias, product.accumulate, workspace().scratch(thread));
   });
 }
 
-// y = (x + rest) W', where `rest` follows `x` in memory.
+// y = (x + rest) W', where `rest` follows `x` in memory: the weights are read once for both.
 void multiply_two_terms(const QuantMatrix& matrix, const Activations& x, int64_t count, float* y) {
-  const Pieces pieces(tiles_of(matrix), items_for(matrix, 2 * count), step_for(count));
-  const bool together = 2 * count <= kFewTokens;  // the weights are then read once for both terms
-  float* both = together ? workspace().logits.get(2 * count * matrix.rows) : nullptr;
+  const Pieces pieces(tiles_of(matrix), items_for(matrix, 2 * count), step_for(2 * count));
   pool().run(pieces.count, [&](int64_t i, int thread) {
-    const int64_t first = pieces.first(i), last = pieces.last(i);
-    uint8_t* scratch = workspace().scratch(thread);
-    if (!together) {
-      table().product(matrix, first, last, x, count, y, nullptr, false, scratch);
-      table().product(matrix, first, last, x.from(count), count, y, nullptr, true, scratch);
-      return;
-    }
-    table().product(matrix, first, last, x, 2 * count, both, nullptr, false, scratch);
-    for (int64_t m = 0; m < count; m++) {
-      const float *a = both + m * matrix.rows, *b = a + count * matrix.rows;
-      for (int64_t n = first * kTileRows; n < std::min(matrix.rows, last * kTileRows); n++) {
-        y[m * matrix.rows + n] = a[n] + b[n];
+    constexpr int64_t kStep = kPanelRows / kTileRows;
+    Scratch& mine = *workspace().threads[(size_t)thread];
+    float* both = mine.products.get(2 * count * kPanelRows);
+    for (int64_t tile = pieces.first(i); tile < pieces.last(i); tile += kStep) {
+      const int64_t row = tile * kTileRows, last = std::min(pieces.last(i), tile + kStep);
+      table().product(matrix, tile, last, x, 2 * count, both, kPanelRows, nullptr, false, mine.bytes.get(kScratchBytes));
+      for (int64_t m = 0; m < count; m++) {
+        const float *a = both + m * kPanelRows, *b = a + count * kPanelRows;
+        float* to = y + m * matrix.rows + row;
+        for (int64_t n = 0; n < std::min(matrix.rows, last * kTileRows) - row; n++) to[n] = a[n] + b[n];
       }
     }
   });
@@ -235,34 +232,38 @@ void rotate_and_put(const QuantShape& shape, const Heads& heads, const float* co
   });
 }
 
-// Tokens of the cache that one item reads when there are few queries, a multiple of kSpan.
-int64_t part_keys(int64_t keys) {
-  constexpr int64_t kMostParts = 16;
-  return (keys + kMostParts * kSpan - 1) / (kMostParts * kSpan) * kSpan;
-}
+// Results of `rows` queries, for the given number of spans.
+struct Partials {
+  float* data;
+  int64_t rows, head_dim;
 
-// One item is the queries of some tokens that share a key head, times a part of the cache. The last to finish of the
-// parts that belong together puts them together.
+  static int64_t size(int64_t rows, int64_t head_dim) { return rows * (head_dim + 2); }
+  AttentionPartial at(int64_t i) const {
+    float* start = data + i * size(rows, head_dim);
+    return {start, start + rows * head_dim, start + rows * (head_dim + 1)};
+  }
+};
+
+// An item is the queries of some tokens that share a key head. With many tokens it goes over all the keys that they
+// see; with few, over one span, and the last to finish of the spans that belong together merges them.
 void attend(const QuantShape& shape, const Heads& heads, const QuantCache& cache, int64_t layer, int64_t position,
             int64_t count, float* y) {
   const int64_t d = shape.head_dim, shared = shape.num_heads / shape.num_key_value_heads, keys = position + count;
-  const int64_t most = std::max<int64_t>(1, std::min<int64_t>(kQueryRows, (kScratchBytes / 4) / (d + kSpan) ) / shared);
-  const int64_t tokens = std::min(count, most), blocks = (count + tokens - 1) / tokens;
-  const int64_t each_part = count <= kFewTokens ? part_keys(keys) : keys, parts = (keys + each_part - 1) / each_part;
-  const int64_t groups = shape.num_key_value_heads * blocks, rows = tokens * shared, each = rows * (d + 2);
-  float* partials = workspace().partial.get(groups * parts * each);
-  std::vector<std::atomic<int>> left((size_t)(parts > 1 ? groups : 0));
-  for (auto& l : left) l.store((int)parts, std::memory_order_relaxed);
+  const int64_t most_rows = std::min<int64_t>(kQueryRows, kScratchBytes / 4 / (d + kSpan));
+  const int64_t tokens = std::min(count, std::max<int64_t>(1, most_rows / shared));
+  const int64_t blocks = (count + tokens - 1) / tokens, groups = shape.num_key_value_heads * blocks;
+  const bool apart = count <= kFewTokens;
+  const int64_t spans = (keys + kSpan - 1) / kSpan, items = apart ? groups * spans : groups;
+  const int64_t rows = tokens * shared, slots = apart ? items : 2 * pool().threads();
+  const Partials partials = {workspace().partial.get(slots * Partials::size(rows, d)), rows, d};
+  std::vector<std::atomic<int64_t>> left((size_t)(apart ? groups : 0));
+  for (auto& each : left) each.store(spans, std::memory_order_relaxed);
 
-  pool().run(groups * parts, [&](int64_t i, int thread) {
+  pool().run(items, [&](int64_t i, int thread) {
     // The last tokens see the most keys: long items first.
-    const int64_t part = i % parts, group = i / parts, head = group % shape.num_key_value_heads;
-    const int64_t b = blocks - 1 - group / shape.num_key_value_heads, start = head * cache.capacity * d;
-    const int64_t first = b * tokens, last = std::min(count, first + tokens);
-    const auto partial = [&](int64_t p) {
-      float* at = partials + (group * parts + p) * each;
-      return AttentionPartial{at, at + rows * d, at + rows * (d + 1)};
-    };
+    const int64_t group = apart ? i / spans : i, head = group % shape.num_key_value_heads;
+    const int64_t first = (blocks - 1 - group / shape.num_key_value_heads) * tokens;
+    const int64_t start = head * cache.capacity * d;
     AttentionSpan span;
     span.queries = heads.queries + head * shared * d;
     span.query_stride = heads.query_stride;
@@ -272,26 +273,33 @@ void attend(const QuantShape& shape, const Heads& heads, const QuantCache& cache
     span.keys = cache.layers[layer].keys + start;
     span.values = cache.layers[layer].values + start;
     span.first_token = first;
-    span.last_token = last;
+    span.last_token = std::min(count, first + tokens);
     span.position = position;
-    span.first_key = part * each_part;
-    span.last_key = parts > 1 ? std::min(keys, (part + 1) * each_part) : position + last;
-    table().attend(span, partial(part), workspace().scratch(thread));
-    if (parts > 1 && left[(size_t)group].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    const int64_t end = position + span.last_token;  // of the keys that these tokens see
+    const auto one = [&](int64_t s, const AttentionPartial& out) {
+      span.first_key = s * kSpan;
+      span.last_key = std::max(span.first_key, std::min(end, span.first_key + kSpan));
+      table().attend(span, out, workspace().scratch(thread));
+    };
 
-    for (int64_t r = 0; r < (last - first) * shared; r++) {
-      float largest = -INFINITY, weight = 0;
-      for (int64_t p = 0; p < parts; p++) largest = std::max(largest, partial(p).largest[r]);
-      float* out = y + (first + r / shared) * shape.num_heads * d + (head * shared + r % shared) * d;
-      for (int64_t j = 0; j < d; j++) out[j] = 0;
-      for (int64_t p = 0; p < parts; p++) {
-        const AttentionPartial from = partial(p);
-        const float factor = std::exp(from.largest[r] - largest);
-        weight += factor * from.weights[r];
-        for (int64_t j = 0; j < d; j++) out[j] += factor * from.sums[r * d + j];
+    AttentionPartial whole;
+    if (apart) {
+      one(i % spans, partials.at(i));
+      if (left[(size_t)group].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+      whole = partials.at(group * spans);
+      for (int64_t s = 1; s < spans; s++) table().merge(whole, partials.at(group * spans + s), span.rows(), d);
+    } else {
+      whole = partials.at(2 * thread);
+      one(0, whole);
+      for (int64_t s = 1; s * kSpan < end; s++) {
+        one(s, partials.at(2 * thread + 1));
+        table().merge(whole, partials.at(2 * thread + 1), span.rows(), d);
       }
-      const float inverse = 1.0f / weight;
-      for (int64_t j = 0; j < d; j++) out[j] *= inverse;
+    }
+    for (int64_t r = 0; r < span.rows(); r++) {
+      float* out = y + (first + r / shared) * shape.num_heads * d + (head * shared + r % shared) * d;
+      const float inverse = 1.0f / whole.weights[r];
+      for (int64_t j = 0; j < d; j++) out[j] = whole.sums[r * d + j] * inverse;
     }
   });
 }

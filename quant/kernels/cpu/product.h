@@ -5,7 +5,8 @@
 //     scale * scale' * (sum of code * code') + scale * (sum of code) * offset' + minimum * (sum of x)
 //
 // to the product: one integer dot product, and two terms that are one number per row of weights times one per token.
-// The minimum also stands for the offset that makes int8 codes unsigned.
+// The minimum also stands for the offset that makes int8 codes unsigned. They are added in the same order however many
+// tokens there are, so that a text gives the same bits read at once, in pieces or token by token.
 
 #pragma once
 
@@ -81,12 +82,9 @@ inline void few(const QuantMatrix& matrix, int64_t tile, const Activations& x, c
   const int64_t groups = x.groups();
   const uint8_t* codes = matrix.packed + tile * groups * kTileBytes<Bits>;
   const Scaling<Bits> scaling(matrix, tile);
-  F acc[Rows], low[Rows];
+  F acc[Rows];
 #pragma GCC unroll 8
-  for (int m = 0; m < Rows; m++) {
-    acc[m] = out.start(m, 0);
-    low[m] = zero();
-  }
+  for (int m = 0; m < Rows; m++) acc[m] = out.start(m, 0);
   for (int64_t g = 0; g < groups; g++, codes += kTileBytes<Bits>) {
     // One page ahead, as the hardware's own prefetching stops at each page.
 #pragma GCC unroll 8
@@ -97,13 +95,12 @@ inline void few(const QuantMatrix& matrix, int64_t tile, const Activations& x, c
     for (int m = 0; m < Rows; m++) {
       const I dot = dot_tile<Bits>(codes, x.codes + m * x.columns + g * kGroup);
       acc[m] = fma(to_float(dot), mul(scale, set(x.scales[m * groups + g])), acc[m]);
-      F& rest = Rows <= 2 ? low[m] : acc[m];  // a chain of its own where there are too few to hide latency
-      rest = fma(total, set(x.offsets[m * groups + g]), rest);
-      if (kHasMinimum<Bits>) rest = fma(minimum, set(x.sums[m * groups + g]), rest);
+      acc[m] = fma(total, set(x.offsets[m * groups + g]), acc[m]);
+      if (kHasMinimum<Bits>) acc[m] = fma(minimum, set(x.sums[m * groups + g]), acc[m]);
     }
   }
 #pragma GCC unroll 8
-  for (int m = 0; m < Rows; m++) store_some(out.y + m * out.stride, add(acc[m], low[m]), out.rows);
+  for (int m = 0; m < Rows; m++) store_some(out.y + m * out.stride, acc[m], out.rows);
 }
 
 // ------------------------------------------------------------------------------------------------ many tokens
@@ -240,10 +237,10 @@ inline void product_to(const QuantMatrix& matrix, int64_t first, int64_t last, c
 }
 
 void product(const QuantMatrix& matrix, int64_t first, int64_t last, const Activations& x, int64_t count, float* y,
-             const float* bias, bool accumulate, uint8_t* scratch) {
+             int64_t stride, const float* bias, bool accumulate, uint8_t* scratch) {
   const int64_t row = first * kTileRows;
-  product_to(matrix, first, last, x, count,
-             {y + row, matrix.rows, matrix.rows - row, bias ? bias + row : nullptr, accumulate}, scratch);
+  product_to(matrix, first, last, x, count, {y, stride, matrix.rows - row, bias ? bias + row : nullptr, accumulate},
+             scratch);
 }
 
 bool gated(const QuantMatrix& gate, const QuantMatrix& up, int64_t first, int64_t last, const Activations& x,

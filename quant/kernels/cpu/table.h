@@ -11,7 +11,7 @@ constexpr int64_t kGroup = 32;       // columns of activations that share a scal
 constexpr int64_t kPanelRows = 32;   // rows of a matrix that are multiplied together when there are many activations
 constexpr int64_t kFewTokens = 8;    // up to here a product reads the weights once and unpacks nothing
 constexpr int64_t kQueryRows = 64;   // at most, of the queries that attend together
-constexpr int64_t kSpan = 128;       // tokens of the cache whose scores are held at a time
+constexpr int64_t kSpan = 128;       // tokens of the cache that are attended to at a time
 
 // Activations [count, columns] as int8: x = code * scale + offset, a scale and an offset for every 32. (The offset, the
 // middle of the 32, cuts the error of groups with an outlier by half: SmolLM2's mean KL divergence from float32 products
@@ -29,7 +29,7 @@ struct Activations {
   }
 };
 
-// Rows of queries of one key head that attend to some tokens.
+// Queries that share a key head, looking at up to kSpan tokens of the cache.
 struct AttentionSpan {
   const float* queries;  // of token 0 and the first head that shares the keys; rows of heads `head_dim` apart
   int64_t query_stride;  // from token to token
@@ -40,14 +40,16 @@ struct AttentionSpan {
   const uint16_t* values;
   int64_t first_token, last_token;  // of the queries
   int64_t position;                 // of query token 0: it sees the keys up to its own position
-  int64_t first_key, last_key;      // of those, what this span looks at; first_key is a multiple of 16
+  int64_t first_key, last_key;      // of the span; first_key is a multiple of kSpan
+
+  int64_t rows() const { return (last_token - first_token) * heads; }
 };
 
-// Unnormalised results of a span; rows are tokens by heads.
+// Attention over some of the keys, not yet divided by its weights; rows are tokens by heads.
 struct AttentionPartial {
-  float* sums;      // [rows, head_dim]
-  float* largest;   // [rows] of the scores
-  float* weights;   // [rows] sum of exp(score - largest)
+  float* sums;     // [rows, head_dim]
+  float* largest;  // [rows] of the scores; minus infinity where nothing was seen
+  float* weights;  // [rows] sum of exp(score - largest)
 };
 
 struct Table {
@@ -58,9 +60,10 @@ struct Table {
   bool (*quantize)(const float* x, Activations out);
   bool (*norm)(const float* x, const float* weight, float eps, Activations out, const Activations* rest);
 
-  // Tiles [first, last) of y [count, rows] = x W' + bias, or y += x W'. `scratch` has kScratchBytes.
+  // Tiles [first, last) of x W' + bias, or added to y; y is where the first tile's first row goes for token 0, and
+  // tokens lie `stride` apart. `scratch` has kScratchBytes.
   void (*product)(const QuantMatrix& matrix, int64_t first, int64_t last, const Activations& x, int64_t count, float* y,
-                  const float* bias, bool accumulate, uint8_t* scratch);
+                  int64_t stride, const float* bias, bool accumulate, uint8_t* scratch);
   // Tiles [first, last), first even, of silu(x G') * (x U'), quantized into `out`. False when a value is not finite.
   // `products` has room for 2 x count x kPanelRows floats.
   bool (*gated)(const QuantMatrix& gate, const QuantMatrix& up, int64_t first, int64_t last, const Activations& x,
@@ -71,6 +74,8 @@ struct Table {
   void (*put)(const float* key, const float* value, int64_t head_dim, int64_t position, uint16_t* keys,
               uint16_t* values);
   void (*attend)(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scratch);
+  // Joins the partial result of later keys to one of earlier keys.
+  void (*merge)(const AttentionPartial& to, const AttentionPartial& from, int64_t rows, int64_t head_dim);
 
   int64_t (*probe_operations)(int64_t rounds);               // returns how many were done
   uint64_t (*probe_bandwidth)(const uint8_t* p, int64_t n);  // n a multiple of 256
