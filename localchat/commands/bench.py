@@ -30,15 +30,13 @@ def register(app: typer.Typer) -> None:
         text = read_text(assets_dir() / "bench.txt")
         with ProgressLine() as line:
             line.show("Loading", None)
-            import torch
-
             from localchat.evaluation.profile import measure_profile
             from localchat.evaluation.speed import measure_speed, peak_rss_bytes
             from localchat.model.device import configure_threads
             from localchat.model.load import load_model
             from localchat.text.chat_text import load_chat_text
 
-            configure_threads()
+            threads = configure_threads()
             began = time.perf_counter()
             loaded = load_model(path)
             tokenizer = load_chat_text(path).tokenizer
@@ -57,7 +55,7 @@ def register(app: typer.Typer) -> None:
             "architecture": loaded.spec.family,
             "device": str(loaded.device),
             "kernel": loaded.kernel,
-            "threads": torch.get_num_threads(),
+            "threads": threads,
             "parameters": loaded.parameters,
             "file_bytes": loaded.file_bytes,
             "bits_per_weight": loaded.bits_per_weight,

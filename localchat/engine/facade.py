@@ -92,7 +92,7 @@ class Engine:
         began = time.perf_counter()
         check = _checker(stop)
         self.unload()
-        configure_threads()
+        threads = configure_threads()
         path = Path(path).expanduser()
         loaded = load_model(
             path, on_progress=lambda stage, fraction: on_progress(LoadProgress(stage, fraction)), check=check
@@ -108,7 +108,7 @@ class Engine:
             precision=loaded.precision,
             device=str(loaded.device),
             kernel=loaded.kernel,
-            threads=torch.get_num_threads(),
+            threads=threads,
             parameters=loaded.parameters,
             file_bytes=loaded.file_bytes,
             bits_per_weight=loaded.bits_per_weight,

@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from localchat.errors import InvalidSetting, LocalChatError
+from quant.kernels import native
 
 _USE_CPU = "Set LOCALCHAT_DEVICE=cpu to use the processor."
 
@@ -58,8 +59,13 @@ def physical_cores() -> int:
 
 
 def configure_threads() -> int:
-    """Set torch's threads to OMP_NUM_THREADS where the user set it, else to the physical cores; return the number."""
+    """Have torch and the CPU kernels use OMP_NUM_THREADS threads where the user set it, else one for each physical core.
+
+    Returns:
+        The number.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(asked) if asked.isdecimal() and int(asked) > 0 else physical_cores()
     torch.set_num_threads(threads)
+    native.set_threads(threads)
     return threads

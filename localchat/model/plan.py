@@ -97,6 +97,8 @@ class Plan:
         self._step = native.Step()
         self._step_address = ctypes.addressof(self._step)
         self._few = torch.empty(FEW_TOKENS, spec.hidden_size)
+        if not self.fallbacks:
+            torch.set_num_threads(1)  # what is left to torch is small, and its idle threads would spin beside ours
 
     def __call__(
         self, tokens: Tensor, cache: NativeCache, *, check: Check | None = None, all_logits: bool = False

@@ -196,16 +196,19 @@ def refusal() -> str | None:
 
 
 def ready_library() -> ctypes.CDLL:
-    """The library with the instruction set that is asked for, or the best, and torch's number of threads.
-
-    Only after `refusal` returned None.
-    """
+    """The library with the instruction set that is asked for, or the best. Only after `refusal` returned None."""
     lib = library()
     assert not isinstance(lib, str)
     forced = os.environ.get("LOCALCHAT_KERNEL")
     lib.quant_use((forced if forced in INSTRUCTION_SETS else instruction_sets()[0]).encode())
-    lib.quant_set_threads(torch.get_num_threads())
     return lib
+
+
+def set_threads(count: int) -> None:
+    """Share the work among `count` threads, the caller's included, from the next call on; one until this is called."""
+    lib = library()
+    if not isinstance(lib, str):
+        lib.quant_set_threads(count)
 
 
 def name_in_use() -> str:

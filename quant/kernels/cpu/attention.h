@@ -20,6 +20,8 @@ inline void score(const float* queries, const uint16_t* keys, int64_t head_dim, 
   for (int64_t d = 0; d < head_dim; d++) {
     F key[Blocks];
 #pragma GCC unroll 4
+    for (int b = 0; b < Blocks; b++) prefetch(keys + ((b + Blocks) * head_dim + d) * 16);  // the next blocks
+#pragma GCC unroll 4
     for (int b = 0; b < Blocks; b++) key[b] = load_half(keys + (b * head_dim + d) * 16);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; r++) {
@@ -46,6 +48,8 @@ inline void weigh(const float* weights, const uint16_t* values, int64_t tokens, 
   }
   for (int64_t t = 0; t < tokens; t++) {
     F value[Slices];
+#pragma GCC unroll 4
+    for (int s = 0; s < Slices; s += 2) prefetch(values + (t + 32) * head_dim + s * 16);
 #pragma GCC unroll 4
     for (int s = 0; s < Slices; s++) value[s] = load_half(values + t * head_dim + s * 16);
 #pragma GCC unroll 8

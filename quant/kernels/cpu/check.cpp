@@ -135,9 +135,11 @@ void add_attention(Random& random, std::vector<Task>& tasks) {
       const QuantShape shape = {heads * head_dim, 32, 1, heads, key_value_heads, head_dim, 1e-5f};
       const std::vector<int64_t> counts = {150, 1, 2, 9, 5, 8, 33};
       const int64_t total = 208;
-      const auto queries = random.floats(total * heads * head_dim, 2), keys = random.floats(total * key_value_heads * head_dim, 2);
+      const auto queries = random.floats(total * heads * head_dim, 2);
+      const auto keys = random.floats(total * key_value_heads * head_dim, 2);
       const auto values = random.floats(total * key_value_heads * head_dim);
-      tasks.push_back({"attention of " + std::to_string(heads) + " heads of " + std::to_string(head_dim), kRounding, [=] {
+      const std::string name = "attention of " + std::to_string(heads) + " heads of " + std::to_string(head_dim);
+      tasks.push_back({name, kRounding, [=] {
                          Cache cache(shape, total);
                          std::vector<float> y((size_t)(total * heads * head_dim));
                          int64_t position = 0;
@@ -170,7 +172,8 @@ struct Decoder {
   std::vector<float> cosines, sines;
 
   explicit Decoder(Random& random) {
-    const int64_t query_size = shape.num_heads * shape.head_dim, key_value_size = shape.num_key_value_heads * shape.head_dim;
+    const int64_t query_size = shape.num_heads * shape.head_dim;
+    const int64_t key_value_size = shape.num_key_value_heads * shape.head_dim;
     const auto matrix = [&](int64_t rows, int64_t columns) {
       const int bits = matrices.size() % 3 ? 4 : 8;
       matrices.push_back(std::make_unique<Matrix>(random, rows, columns, bits, 32, true));

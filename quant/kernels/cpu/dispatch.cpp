@@ -24,10 +24,10 @@ const std::vector<const Table*>& tables() {
     std::vector<const Table*> list;
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_cpu_init();
-    // These two the compilers' own function does not know everywhere. That registers are kept is part of AVX2's test.
-    unsigned basic[4] = {}, extended[4] = {};
-    const bool f16c = __get_cpuid(1, basic, basic + 1, basic + 2, basic + 3) && (basic[2] >> 29 & 1);
-    const bool avxvnni = __get_cpuid_count(7, 1, extended, extended + 1, extended + 2, extended + 3) && (extended[0] >> 4 & 1);
+    // Not every compiler's own function knows these two. That the system keeps the registers is part of AVX2's test.
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+    [[maybe_unused]] const bool avxvnni = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
     const bool avx2 = f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #if defined(QUANT_HAVE_AVX512)
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

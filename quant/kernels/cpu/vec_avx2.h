@@ -35,7 +35,8 @@ inline void store(float* p, F a) {
   _mm256_storeu_ps(p + 8, a.high);
 }
 inline F load_half(const uint16_t* p) {
-  return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
+  return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)),
+          _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
 }
 inline void store_half(uint16_t* p, F a) {
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(a.low, _MM_FROUND_TO_NEAREST_INT));
@@ -168,7 +169,8 @@ template <> inline I acc_step<4>(I acc, B codes, B x) {
 // |code| * (x with the code's sign); as activations are at least -127, two products are at most 2 * 128 * 127 = 32512.
 template <> inline I acc_step<8>(I acc, B codes, B x) {
   const B magnitudes = {_mm256_abs_epi8(codes.low), _mm256_abs_epi8(codes.high)};
-  return add(acc, add_pairs(pairs(magnitudes, {_mm256_sign_epi8(x.low, codes.low), _mm256_sign_epi8(x.high, codes.high)})));
+  const B turned = {_mm256_sign_epi8(x.low, codes.low), _mm256_sign_epi8(x.high, codes.high)};
+  return add(acc, add_pairs(pairs(magnitudes, turned)));
 }
 
 template <int Bits> inline I acc_finish(I acc) { return Bits == 4 ? add_pairs(acc) : acc; }
