@@ -114,15 +114,25 @@ def _kernels() -> Iterator[Finding]:
 
     from localchat.model.device import configure_threads, pick_device
     from quant import kernels
+    from quant.kernels import native
 
     device = pick_device()
     yield Finding("torch", f"{torch.__version__}, {configure_threads()} threads, device {device}")
-    compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
-    found = f"{compiler} found; " if compiler else "none found; "
-    yield Finding("compiler", f"{found}none is needed: products run through stock torch")
+    if sets := native.instruction_sets():
+        others = f"; this processor also runs {', '.join(sets[1:])}" if sets[1:] else ""
+        yield Finding("kernels", f"built with {sets[0]}{others}")
+    else:
+        found = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+        hint = "Install localchat again" + (
+            f": {found} is there now." if found else " when a C++ compiler (g++) is there."
+        )
+        yield Finding("kernels", f"{native.refusal()}; products run through torch, several times slower", hint)
+    decided: set[str] = set()  # candidates after the chosen one were not needed
     for line in kernels.report(device):
-        why = "chosen" if line.chosen else line.reason
-        yield Finding("kernel", f"{line.format}: {line.name}: {why}")
+        if line.format not in decided:
+            yield Finding("kernel", f"{line.format}: {line.name}: {'chosen' if line.chosen else line.reason}")
+        if line.chosen:
+            decided.add(line.format)
 
 
 def _network() -> Iterator[Finding]:

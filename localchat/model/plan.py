@@ -111,16 +111,15 @@ class Plan:
         """
         count, step, spec = tokens.shape[0], self._step, self.spec
         tokens = tokens.contiguous()
-        hidden = self._few[:count] if count <= FEW_TOKENS else torch.empty(count, spec.hidden_size)
-        logits = torch.empty(count if all_logits else 1, spec.vocab_size)
-        angles = self.decoder.rope.at(cache.length, count)
+        hidden = self._few if count <= FEW_TOKENS else torch.empty(count, spec.hidden_size)
+        logits = torch.empty((count, spec.vocab_size) if all_logits else spec.vocab_size)
         step.hidden, step.count, step.position = hidden.data_ptr(), count, cache.length
-        step.cosines, step.sines = angles[0].data_ptr(), angles[1].data_ptr()
+        step.cosines, step.sines = self.decoder.rope.addresses(cache.length, count)
         step.cache, step.all_logits = cache.reserve(count), all_logits
-        # The first call embeds the tokens, and the last makes the logits.
+        # The first native call embeds the tokens, and the last makes the logits.
         step.ids, step.logits = tokens.data_ptr(), None
         if self._embedding is None:
-            hidden.copy_(self.decoder.embedding(tokens))
+            hidden[:count] = self.decoder.embedding(tokens)
             step.ids = None
         for segment in self._segments if count <= FEW_TOKENS else self._by_layer:
             if check is not None:
@@ -132,16 +131,18 @@ class Plan:
             else:
                 if step.ids:
                     self._run(0, 0)
-                hidden.copy_(segment.forward(hidden, angles, cache))
+                angles = self.decoder.rope.at(cache.length, count)
+                hidden[:count] = segment.forward(hidden[:count], angles, cache)
             step.ids = None
         if not step.logits:
             if self._output is not None:
                 step.logits = logits.data_ptr()
                 self._run(0, 0)
             else:
-                logits = self.decoder.output(self.decoder.output_norm(hidden if all_logits else hidden[-1:]))
+                last = hidden[:count] if all_logits else hidden[count - 1 : count]
+                logits = self.decoder.output(self.decoder.output_norm(last)).view_as(logits)
         cache.advance(count)
-        return logits if all_logits else logits[0]
+        return logits
 
     def times(self) -> dict[str, float]:
         """Seconds by part since the last call; the first call starts the clock."""

@@ -43,13 +43,24 @@ class RotaryPositions:
             cos, sin = angles.cos(), angles.sin()
             self._cos = torch.cat((cos, cos), dim=1)  # [position, head_dim]
             self._signed_sin = torch.cat((-sin, sin), dim=1)
+        self._starts = self._cos.data_ptr(), self._signed_sin.data_ptr()
 
     def at(self, start: int, count: int) -> tuple[Tensor, Tensor]:
         """Cosines and signed sines, each [count, head_dim], of the positions from `start` on."""
         end = start + count
+        self._reach(end)
+        return self._cos[start:end], self._signed_sin[start:end]
+
+    def addresses(self, start: int, count: int) -> tuple[int, int]:
+        """Where in memory what `at` gives begins, valid until the next call of either: for native code, which asks for
+        every token."""
+        self._reach(start + count)
+        offset = start * 2 * self._half * 4
+        return self._starts[0] + offset, self._starts[1] + offset
+
+    def _reach(self, end: int) -> None:
         if end > self._cos.shape[0]:
             self._make_tables(max(end, 2 * self._cos.shape[0]))
-        return self._cos[start:end], self._signed_sin[start:end]
 
     def rotate(self, heads: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         """Rotate `heads` [head, T, head_dim] by `angles` from `at(start, T)`."""
