@@ -14,9 +14,9 @@ constexpr int kItemBits = 20;
 constexpr int64_t kMostItems = (1 << kItemBits) - 1;
 constexpr uint64_t kRoundMask = (1 << 24) - 1;
 
-// A token of a small model takes some milliseconds, of which choosing it takes a tenth: threads that spin through that
-// need no waking. After this they sleep.
-constexpr std::chrono::microseconds kSpin{1000};
+// The next work of the same token comes within microseconds. After that a thread that waits offers its core to any other
+// program, but stays awake while the next token is chosen, which takes a tenth of a token's time; and then it sleeps.
+constexpr std::chrono::microseconds kSpin{30}, kAwake{1000};
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -110,7 +110,9 @@ uint64_t Pool::await(uint64_t seen) {
       if (round != seen) return round;
       pause();
     }
-    if (std::chrono::steady_clock::now() - began > kSpin) break;
+    const auto waited = std::chrono::steady_clock::now() - began;
+    if (waited > kAwake) break;
+    if (waited > kSpin) std::this_thread::yield();
   }
   std::unique_lock<std::mutex> lock(mutex_);
   asleep_.fetch_add(1, std::memory_order_seq_cst);
