@@ -114,9 +114,9 @@ def _converted(source: WeightSource, name: str, bits: int | None) -> Weight:
         return source.float32(name).contiguous()
     # A quantized file's values go into something finer than they are in, so that next to nothing is lost again.
     target = target_spec(name, bits or (8 if source.is_quantized(name) else 4))
-    exact = source.exact(name)
-    if exact is not None and (bits is None or exact.spec.bits == target.bits):
-        return exact  # these bits without any loss: no algorithm can do better
+    moved = source.moved(name)
+    if moved is not None and (bits is None or moved.spec.bits == target.bits or name in _VOCABULARY):
+        return moved  # more bits than the file has would add nothing, and as many rounded anew lose more
     weight = source.float32(name)
     if not target.accepts(shape[1]):
         return weight.contiguous()

@@ -59,7 +59,7 @@ def physical_cores() -> int:
 
 
 def configure_threads() -> int:
-    """Have torch and the CPU kernels use OMP_NUM_THREADS threads where the user set it, else one for each physical core.
+    """Have torch and the CPU kernels use OMP_NUM_THREADS threads where that is set, else one for each physical core.
 
     Returns:
         The number.

@@ -1,7 +1,7 @@
 """Foreign weights under our names: a GGUF file or a Hugging Face checkpoint folder, tensor by tensor.
 
 Whoever imports or runs a foreign model opens it here, walks over `source.plan`, and asks for each tensor as float32 or,
-where the file is already quantized in a way that our format holds exactly, as it is.
+where the file's blocks can be moved into our format, as they are.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class WeightSource(ABC):
     def float32(self, name: str) -> Tensor:
         """Our tensor `name` in our order of rows; may share memory with the file, so do not write to it."""
 
-    def exact(self, name: str) -> QuantTensor | None:  # noqa: ARG002
-        """Our tensor `name` quantized with the source's own values; None where our format cannot hold them."""
+    def moved(self, name: str) -> QuantTensor | None:  # noqa: ARG002
+        """Our tensor `name` made of the source's own blocks, nearer to it than rounding anew; None where none fit."""
         return None
 
 
@@ -85,7 +85,7 @@ class GGUFSource(WeightSource):
         tensor = self.file.float32(source.name)
         return tensor if source.row_order is None else tensor[torch.from_numpy(source.row_order)]
 
-    def exact(self, name: str) -> QuantTensor | None:
+    def moved(self, name: str) -> QuantTensor | None:
         source = self.plan[name]
         tensor = to_quant_tensor(self.file, source.name)
         if tensor is None or source.row_order is None:

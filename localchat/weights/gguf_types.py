@@ -89,7 +89,7 @@ def _q8_0(blocks: Tensor) -> Tensor:
     return blocks[:, 2:].view(torch.int8).float() * half(blocks, 0).float()
 
 
-def _k_scales(blocks: Tensor) -> tuple[Tensor, Tensor]:
+def k_scales(blocks: Tensor) -> tuple[Tensor, Tensor]:
     """Scales and minimums of the 8 groups of a Q4_K or Q5_K block, float32 [blocks, 8, 1] each.
 
     12 bytes hold 16 numbers of 6 bits: 4 scales, 4 minimums, and then the low nibbles of the other 4 of each, whose
@@ -104,13 +104,13 @@ def _k_scales(blocks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _q4_k(blocks: Tensor) -> Tensor:
-    step, offset = _k_scales(blocks)
+    step, offset = k_scales(blocks)
     codes = low_then_high(blocks[:, 16:].reshape(-1, 4, 32)).view(-1, 8, 32)
     return (codes.float() * step - offset).flatten(1)
 
 
 def _q5_k(blocks: Tensor) -> Tensor:
-    step, offset = _k_scales(blocks)
+    step, offset = k_scales(blocks)
     low = low_then_high(blocks[:, 48:].reshape(-1, 4, 32)).view(-1, 8, 32)
     high = (blocks[:, 16:48].unsqueeze(1) >> torch.arange(8, dtype=torch.uint8).view(8, 1)) & 1
     return ((low | (high << 4)).float() * step - offset).flatten(1)

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from localchat.errors import BadWeights, LocalChatError, ModelNotFound
-from localchat.hub.importer import import_model
+from localchat.hub.importer import _converted, import_model
 from localchat.hub.installed import read_model
-from localchat.model.sources import open_source
+from localchat.model.families import TensorSource
+from localchat.model.sources import WeightSource, open_source
 from localchat.paths import models_dir
 from localchat.weights.model_folder import open_model_folder
+from quant import rtn
 from quant.spec import QuantSpec
 from quant.tensor import QuantTensor
 
@@ -68,6 +70,60 @@ def test_eight_bits_are_close_to_the_source(home: Path, smollm2_gguf: Path) -> N
         theirs = source.float32(name)
         assert (stored(imported.folder, name, source.plan[name].shape) - theirs).norm() / theirs.norm() < 0.012
     assert json.loads((imported.folder / "quantization.json").read_text())["precision"] == "int8"
+
+
+class OneMatrix(WeightSource):
+    """A quantized matrix, whose blocks can be moved into `own`, or cannot."""
+
+    def __init__(self, name: str, own: QuantSpec | None) -> None:
+        self.plan = {name: TensorSource("theirs", (16, 64))}
+        self.weight = torch.randn(16, 64, generator=torch.Generator().manual_seed(0))
+        self.blocks = None if own is None else rtn.quantize(self.weight, own)
+
+    def is_quantized(self, name: str) -> bool:  # noqa: ARG002
+        return True
+
+    def float32(self, name: str) -> torch.Tensor:  # noqa: ARG002
+        return self.weight
+
+    def moved(self, name: str) -> QuantTensor | None:  # noqa: ARG002
+        return self.blocks
+
+
+INT4, INT8 = QuantSpec(4, 32), QuantSpec(8, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "bits", "kept"),
+    [
+        ("layers.0.down", INT4, None, True),
+        ("layers.0.down", INT8, None, True),
+        ("layers.0.down", INT4, 4, True),
+        ("layers.0.down", INT8, 8, True),
+        ("layers.0.down", INT8, 4, False),
+        ("layers.0.down", INT4, 8, False),
+        ("embedding", INT4, None, True),
+        ("embedding", INT4, 4, True),
+        ("output", INT8, 4, True),
+    ],
+)
+def test_blocks_are_kept_unless_the_layers_shall_have_other_bits(
+    name: str, own: QuantSpec, bits: int | None, kept: bool
+) -> None:
+    source = OneMatrix(name, own)
+    weight = _converted(source, name, bits)
+    assert isinstance(weight, QuantTensor)
+    assert (weight is source.blocks) == kept
+    assert weight.spec == (own if kept else QuantSpec(bits or 8, 32))
+
+
+@pytest.mark.parametrize(("bits", "spec"), [(None, INT8), (8, INT8), (4, INT4)])
+def test_blocks_that_cannot_be_kept_are_rounded_to_eight_bits_or_to_those_asked_for(
+    bits: int | None, spec: QuantSpec
+) -> None:
+    weight = _converted(OneMatrix("layers.0.down", None), "layers.0.down", bits)
+    assert isinstance(weight, QuantTensor)
+    assert weight.spec == spec
 
 
 def test_a_truncated_file_is_refused_and_nothing_is_left(home: Path, smollm2_gguf: Path, tmp_path: Path) -> None:  # noqa: ARG001

@@ -61,18 +61,18 @@ def test_a_gguf_is_run_at_its_own_precision_in_float32(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q5_0", "Q8_0"])
-def test_exact_tensors_of_a_gguf_are_its_dequantized_tensors_with_their_rows_in_order(
+def test_moved_tensors_of_a_gguf_are_its_dequantized_tensors_with_their_rows_in_order(
     kind: str, tmp_path: Path
 ) -> None:
     source = open_source(_tiny_gguf(tmp_path, kind))
     for name, entry in source.plan.items():
-        exact = source.exact(name)
+        moved = source.moved(name)
         if len(entry.shape) == 1:
-            assert exact is None
+            assert moved is None
             assert not source.is_quantized(name)
         else:
-            assert isinstance(exact, QuantTensor)
-            assert torch.equal(exact.dequantize(), source.float32(name))
+            assert isinstance(moved, QuantTensor)
+            assert torch.equal(moved.dequantize(), source.float32(name))
             assert source.is_quantized(name)
 
 

@@ -42,7 +42,7 @@ class Bound:
 
 def _as_in_the_file(source: GGUFSource, weights: Mapping[str, Tensor]) -> Weights:
     matrices = [name for name, weight in weights.items() if weight.ndim == 2]
-    held = {name: source.exact(name) or rtn.quantize(weights[name], QuantSpec(8, 32)) for name in matrices}
+    held = {name: source.moved(name) or rtn.quantize(weights[name], QuantSpec(8, 32)) for name in matrices}
     return {**weights, **held}
 
 
@@ -92,7 +92,7 @@ def test_smollm2_keeps_its_predictions(
     smollm2_gguf: Path, shared_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {"English": shared_dir / "data/wikitext-2-test.txt"}
-    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.97, 0.002), "int4": Bound(0.97, 0.002)}
+    bounds = {"as in the file": Bound(0.97, 0.002), "int8": Bound(0.97, 0.003), "int4": Bound(0.97, 0.002)}
     _compare(smollm2_gguf, texts, bounds, capsys)
 
 
