@@ -99,7 +99,7 @@ def test_memory_grows_as_it_is_needed_and_never_beyond_the_context() -> None:
         cache.advance(100)
         sizes.append(cache.nbytes)
     bytes_of_a_token = 2 * 2 * 2 * 8 * 2  # layers, keys and values, heads, channels, bytes
-    assert sorted({size // bytes_of_a_token for size in sizes}) == [512, 1024, 1300]
+    assert sorted({size // bytes_of_a_token for size in sizes}) == [512, 1024, 1312]  # whole blocks of 16
 
 
 def test_what_was_held_before_growing_is_held_after() -> None:
