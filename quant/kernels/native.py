@@ -199,8 +199,7 @@ def ready_library() -> ctypes.CDLL:
     """The library with the instruction set that is asked for, or the best. Only after `refusal` returned None."""
     lib = library()
     assert not isinstance(lib, str)
-    forced = os.environ.get("LOCALCHAT_KERNEL")
-    lib.quant_use((forced if forced in INSTRUCTION_SETS else instruction_sets()[0]).encode())
+    lib.quant_use(name_in_use().encode())
     return lib
 
 
