@@ -17,9 +17,11 @@ from localchat.engine.sampling import Sampler
 from localchat.messages import FinishReason
 from localchat.model.decoder import Check, Forward
 
-_CHUNK_S = 0.1  # aimed at: progress moves smoothly, and a stop is noticed well within 200 ms
-_FIRST_CHUNK = 64
-_CHUNKS = (16, 32, 64, 128, 256, 512)  # few sizes, so that a reply made again seldom meets other roundings
+_CHUNKS = (16, 48, 96, 192, 384)  # multiples of the rows that kernels multiply together
+_FIRST_CHUNK = 48
+_PROGRESS_S = 0.15  # that a chunk takes if it can: progress moves smoothly
+_WELL_USED = 96  # tokens that make reading the weights worth while; fewer only if a stop would be noticed too late
+_LAYER_S = 0.1  # at most between two checks, one a layer: a stop is noticed within 200 ms
 
 
 def prefill_steps(
@@ -48,7 +50,13 @@ def prefill_steps(
         speed = len(piece) / max(time.perf_counter() - start, 1e-6)
         done += len(piece)
         yield done, logits
-        chunk = max((size for size in _CHUNKS if size <= speed * _CHUNK_S), default=_CHUNKS[0])
+        chunk = _chunk(speed, decoder.spec.num_layers)
+
+
+def _chunk(speed: float, layers: int) -> int:
+    """Tokens to read next at `speed` tokens per second."""
+    most = max(speed * _PROGRESS_S, min(_WELL_USED, speed * _LAYER_S * layers))
+    return max((size for size in _CHUNKS if size <= most), default=_CHUNKS[0])
 
 
 class Generation(Iterator[int]):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from localchat.engine.generate import prefill_steps
 from localchat.engine.kv_cache import cache_for
 from localchat.engine.sampling import Sampler
 from localchat.errors import InvalidSetting
@@ -39,8 +40,8 @@ def measure_speed(
 ) -> Speed:
     """Read `prompt` from an empty cache, then decode `generate` tokens greedily, `repeat` times after a warm-up.
 
-    Decoding goes on over end-of-text tokens, so that every run does the same work. The time to the first token is
-    reading the prompt and choosing one token.
+    The prompt is read in chunks, as a conversation's is. Decoding goes on over end-of-text tokens, so that every run
+    does the same work. The time to the first token is reading the prompt and choosing one token.
 
     Raises:
         InvalidSetting: prompt and reply together are longer than the model's context.
@@ -49,13 +50,12 @@ def measure_speed(
     if needed > model.spec.context_length:
         raise InvalidSetting(f"{needed} tokens are asked for, but the model's context is {model.spec.context_length}.")
     cache = cache_for(model, needed)
-    ids = torch.tensor(prompt)
     prefill, decode, first = [], [], []
     for number in range(repeat + 1):
         cache.truncate(0)
         sampler = Sampler(SamplingOptions(temperature=0.0))
         began = time.perf_counter()
-        logits = model.decoder(ids, cache)
+        *_, (_, logits) = prefill_steps(model.decoder, cache, prompt)
         token = sampler.sample(logits)
         read = time.perf_counter()
         for _ in range(generate):

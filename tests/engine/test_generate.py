@@ -89,12 +89,20 @@ def test_a_prompt_in_chunks_gives_the_logits_of_the_prompt_at_once() -> None:
     torch.testing.assert_close(logits, decoder(torch.tensor(ids), KVCache(SPEC, 4096)), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(10.0, 16), (0.1, 64), (0.04, 128), (1e-5, 512)])
-def test_chunks_take_about_a_tenth_of_a_second(seconds: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "time", Clock(seconds))  # what reading the first 64 tokens takes
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        pytest.param(10.0, 16, id="so slow that a layer of more would hold up a stop"),
+        pytest.param(0.09, 96, id="slow: enough to make reading the weights worth while"),
+        pytest.param(0.03, 192, id="what fits into the time between two steps of the progress"),
+        pytest.param(1e-5, 384, id="fast: the most"),
+    ],
+)
+def test_chunks_fit_the_speed(seconds: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "time", Clock(seconds))  # what reading the first 48 tokens takes
     decoder = CountingDecoder()
     _read(decoder, KVCache(SPEC, 4096), _prompt(900))
-    assert decoder.pieces[:2] == [64, expected]
+    assert decoder.pieces[:2] == [48, expected]
     assert sum(decoder.pieces) == 900
 
 
@@ -116,8 +124,8 @@ def test_a_stop_while_reading_keeps_the_whole_chunks_that_were_read() -> None:
 
     with pytest.raises(Stopped):
         list(prefill_steps(decoder, cache, ids, check=check))
-    assert cache.length == 64
-    rest = _read(decoder, cache, ids[64:])
+    assert cache.length == 48
+    rest = _read(decoder, cache, ids[48:])
     torch.testing.assert_close(rest, _read(decoder, KVCache(SPEC, 4096), ids), rtol=1e-3, atol=1e-3)
 
 

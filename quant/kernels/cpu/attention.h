@@ -8,11 +8,14 @@
 
 namespace {
 
+// Tiles of 16 lanes whose sums for so many queries fit into the registers.
+constexpr int tiles_beside(int rows) { return rows * 2 <= kAttendRows ? kBlockTiles * 2 : kBlockTiles; }
+
 // Scores of Rows queries with Blocks times 16 tokens.
 template <int Rows, int Blocks>
 inline void score(const float* queries, const uint16_t* keys, int64_t head_dim, float* scores) {
   F acc[Rows][Blocks];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; r++) {
 #pragma GCC unroll 4
     for (int b = 0; b < Blocks; b++) acc[r][b] = zero();
@@ -23,14 +26,14 @@ inline void score(const float* queries, const uint16_t* keys, int64_t head_dim, 
     for (int b = 0; b < Blocks; b++) prefetch(keys + ((b + Blocks) * head_dim + d) * 16);  // the next blocks
 #pragma GCC unroll 4
     for (int b = 0; b < Blocks; b++) key[b] = load_half(keys + (b * head_dim + d) * 16);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < Rows; r++) {
       F query = set(queries[r * head_dim + d]);
 #pragma GCC unroll 4
       for (int b = 0; b < Blocks; b++) acc[r][b] = fma(query, key[b], acc[r][b]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; r++) {
 #pragma GCC unroll 4
     for (int b = 0; b < Blocks; b++) store(scores + r * kSpan + b * 16, acc[r][b]);
@@ -41,7 +44,7 @@ inline void score(const float* queries, const uint16_t* keys, int64_t head_dim, 
 template <int Rows, int Slices>
 inline void weigh(const float* weights, const uint16_t* values, int64_t tokens, int64_t head_dim, float* sums) {
   F acc[Rows][Slices];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; r++) {
 #pragma GCC unroll 4
     for (int s = 0; s < Slices; s++) acc[r][s] = zero();
@@ -52,14 +55,14 @@ inline void weigh(const float* weights, const uint16_t* values, int64_t tokens, 
     for (int s = 0; s < Slices; s += 2) prefetch(values + (t + 32) * head_dim + s * 16);
 #pragma GCC unroll 4
     for (int s = 0; s < Slices; s++) value[s] = load_half(values + t * head_dim + s * 16);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < Rows; r++) {
       F weight = set(weights[r * kSpan + t]);
 #pragma GCC unroll 4
       for (int s = 0; s < Slices; s++) acc[r][s] = fma(weight, value[s], acc[r][s]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; r++) {
 #pragma GCC unroll 4
     for (int s = 0; s < Slices; s++) store(sums + r * head_dim + s * 16, acc[r][s]);
@@ -86,7 +89,6 @@ inline void soften(float* scores, int64_t seen, int64_t tokens, float* largest_,
 }
 
 void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scratch) {
-  constexpr int kScoreBlocks = kBlockTiles * 2, kSlices = kBlockTiles * 2;
   const int64_t rows = span.rows(), d = span.head_dim, count = span.last_key - span.first_key;
   const uint16_t *keys = span.keys + span.first_key * d, *values = span.values + span.first_key * d;
   float* queries = (float*)scratch;
@@ -95,9 +97,9 @@ void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scr
     const float* query = span.queries + (span.first_token + r / span.heads) * span.query_stride + r % span.heads * d;
     for (int64_t i = 0; i < d; i++) queries[r * d + i] = query[i] * span.scale;
   }
-  for (int64_t r = 0; r < rows; r += kBlockRows) {
-    with_constant<kBlockRows>(rows - r, [&](auto n) {
-      constexpr int kRows = decltype(n)::value, kMost = kRows * 2 <= kBlockRows ? kScoreBlocks : kBlockTiles;
+  for (int64_t r = 0; r < rows; r += kAttendRows) {
+    with_constant<kAttendRows>(rows - r, [&](auto n) {
+      constexpr int kRows = decltype(n)::value, kMost = tiles_beside(kRows);
       const int64_t blocks = (count + 15) / 16;
       for (int64_t b = 0; b < blocks; b += kMost) {
         with_constant<kMost>(blocks - b, [&](auto width) {
@@ -116,12 +118,13 @@ void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scr
       out.weights[r] = 0;
     }
   }
-  for (int64_t r = 0; r < rows; r += kBlockRows) {
-    with_constant<kBlockRows>(rows - r, [&](auto n) {
-      for (int64_t s = 0; s < d / 16; s += kSlices) {
-        with_constant<kSlices>(d / 16 - s, [&](auto width) {
-          weigh<decltype(n)::value, decltype(width)::value>(scores + r * kSpan, values + s * 16, count, d,
-                                                            out.sums + r * d + s * 16);
+  for (int64_t r = 0; r < rows; r += kAttendRows) {
+    with_constant<kAttendRows>(rows - r, [&](auto n) {
+      constexpr int kRows = decltype(n)::value, kMost = tiles_beside(kRows);
+      for (int64_t s = 0; s < d / 16; s += kMost) {
+        with_constant<kMost>(d / 16 - s, [&](auto width) {
+          weigh<kRows, decltype(width)::value>(scores + r * kSpan, values + s * 16, count, d,
+                                               out.sums + r * d + s * 16);
         });
       }
     });

@@ -26,6 +26,7 @@ constexpr const char* kName = "avx2";
 constexpr int kFewRows = 8;    // rows of activations that one pass over a tile serves
 constexpr int kBlockRows = 4;  // rows by tiles whose integer sums fit into 16 registers beside what is multiplied
 constexpr int kBlockTiles = 1;
+constexpr int kAttendRows = 6;  // queries whose sums fit, in attention
 
 inline F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 inline F set(float a) { return {_mm256_set1_ps(a), _mm256_set1_ps(a)}; }

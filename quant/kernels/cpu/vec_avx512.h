@@ -15,6 +15,7 @@ constexpr const char* kName = "avx512";
 constexpr int kFewRows = 8;     // rows of activations that one pass over a tile serves
 constexpr int kBlockRows = 6;   // rows by tiles whose accumulators fit into the registers
 constexpr int kBlockTiles = 2;
+constexpr int kAttendRows = 12;  // queries by tiles likewise, in attention, where nothing else is summed
 
 inline F zero() { return _mm512_setzero_ps(); }
 inline F set(float a) { return _mm512_set1_ps(a); }

@@ -24,6 +24,7 @@ constexpr const char* kName = "neon";
 constexpr int kFewRows = 4;    // rows of activations that one pass over a tile serves
 constexpr int kBlockRows = 4;  // rows by tiles whose integer sums fit into 32 registers beside what is multiplied
 constexpr int kBlockTiles = 1;
+constexpr int kAttendRows = 6;  // queries whose sums fit, in attention
 
 // A vector of what `quarter` gives for 0 to 3.
 template <class V, class Quarter> inline V quarters(const Quarter& quarter) {

@@ -34,6 +34,7 @@ constexpr const char* kName = "portable";
 constexpr int kFewRows = 4;    // rows of activations that one pass over a tile serves
 constexpr int kBlockRows = 4;  // rows by tiles that are multiplied together
 constexpr int kBlockTiles = 1;
+constexpr int kAttendRows = 4;  // queries that attend together
 
 // A vector of what `quarter` gives for 0 to 3.
 template <class V, class Quarter> inline V quarters(const Quarter& quarter) {
