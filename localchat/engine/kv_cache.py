@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from localchat.errors import ContextOverflow
+from localchat.model.attention import PLAIN, AttentionRule, sliding_mask, written_out
 from localchat.model.load import LoadedModel
 from localchat.model.plan import Plan, native_shape
 from localchat.model.spec import ModelSpec
@@ -42,15 +43,16 @@ class KVCache:
         self._capacity = 0
         self._keys: list[Tensor] = []
         self._values: list[Tensor] = []
-        self._mask: tuple[int, int, Tensor] | None = None  # start, count, mask: the layers of a chunk share it
+        self._mask_place: tuple[int, int] | None = None  # start and count of the chunk whose layers share the masks
+        self._masks: dict[int | None, Tensor] = {}  # by window
 
     @property
     def nbytes(self) -> int:
         """Memory taken, bytes."""
         return sum(block.nbytes for block in (*self._keys, *self._values))
 
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Put keys and values after the `length` known ones, and attend over all of them, causally.
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, rule: AttentionRule = PLAIN) -> Tensor:
+        """Put keys and values after the `length` known ones, and attend over all that the rule lets each query see.
 
         Args:
             queries: [num_heads, T, head_dim].
@@ -63,24 +65,23 @@ class KVCache:
             ContextOverflow: the context is full; the cache stays as it was.
         """
         count = queries.shape[1]
-        end = self.length + count
-        keys_by_layer, values_by_layer = self.blocks(count)
-        all_keys, all_values = keys_by_layer[layer], values_by_layer[layer]
-        all_keys[:, self.length : end] = keys
-        all_values[:, self.length : end] = values
-        if self.device.type == "mps":
-            mask = None if count == 1 else self._causal_mask(count)
-            return _written_out(queries, all_keys[:, :end], all_values[:, :end], mask)
-        known, read = all_keys[None, :, :end], all_values[None, :, :end]
-        queries = queries.to(self.dtype)
+        self._put(layer, keys, values)
+        first = 0 if rule.window is None else max(0, self.length + 1 - rule.window)  # that the first query sees
+        known, read = self._held(layer, first, self.length + count)
+        if self.device.type == "mps" or rule.softcap is not None:
+            mask = None if count == 1 else self._mask(count, first, rule.window)
+            return written_out(queries, known, read, mask, rule)
+        known, read, queries = known[None], read[None], queries.to(known.dtype)
         if count == 1:
             # The heads that share a key head stand in the place of query positions: no mask, and twice as fast as
             # enable_gqa, which reads the keys once for each head.
             shared = queries.reshape(1, known.shape[1], -1, known.shape[3])
-            return F.scaled_dot_product_attention(shared, known, read).reshape(queries.shape).float()
-        mask = None if self.length == 0 else self._causal_mask(count)
+            out = F.scaled_dot_product_attention(shared, known, read, scale=rule.scale)
+            return out.reshape(queries.shape).float()
+        causal = self.length == 0 and (rule.window is None or count <= rule.window)
+        mask = None if causal else self._mask(count, first, rule.window)
         out = F.scaled_dot_product_attention(
-            queries[None], known, read, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+            queries[None], known, read, attn_mask=mask, is_causal=causal, enable_gqa=True, scale=rule.scale
         )
         return out[0].float()
 
@@ -108,12 +109,24 @@ class KVCache:
             raise ValueError(f"cannot keep {length} of {self.length} tokens")
         self.length = length
 
-    def _causal_mask(self, count: int) -> Tensor:
-        """[T, length + T], minus infinity where a key comes after the query."""
-        if self._mask is None or self._mask[:2] != (self.length, count):
-            mask = torch.full((count, self.length + count), -torch.inf, dtype=self.dtype, device=self.device)
-            self._mask = (self.length, count, mask.triu_(self.length + 1))
-        return self._mask[2]
+    def _put(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        """Write keys and values [num_key_value_heads, T, head_dim] after the known ones."""
+        end = self.length + keys.shape[1]
+        keys_by_layer, values_by_layer = self.blocks(keys.shape[1])
+        keys_by_layer[layer][:, self.length : end] = keys
+        values_by_layer[layer][:, self.length : end] = values
+
+    def _held(self, layer: int, first: int, end: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of the positions from `first` to `end`, [num_key_value_heads, end - first, head_dim]."""
+        return self._keys[layer][:, first:end], self._values[layer][:, first:end]
+
+    def _mask(self, count: int, first: int, window: int | None) -> Tensor:
+        """See `sliding_mask`: of the next `count` tokens over what is held from `first` on."""
+        if self._mask_place != (self.length, count):
+            self._mask_place, self._masks = (self.length, count), {}
+        if window not in self._masks:
+            self._masks[window] = sliding_mask(self.length, first, count, window, self.dtype, self.device)
+        return self._masks[window]
 
     def _grow(self, needed: int) -> None:
         if needed > self.context_length:
@@ -167,16 +180,18 @@ class NativeKVCache(KVCache):
             self._cache.capacity = self._capacity
         return self._cache
 
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, rule: AttentionRule = PLAIN) -> Tensor:
         """As `KVCache.attend`, in float32 over what float16 keeps of keys and values."""
-        count = queries.shape[1]
+        count, scale = queries.shape[1], self.spec.head_dim**-0.5 if rule.scale is None else rule.scale
         self.reserve(count)
+        self._shape.attention_scale, self._shape.attention_softcap = scale, rule.softcap or 0
         rows = [heads.transpose(0, 1).float().contiguous() for heads in (queries, keys, values)]
         out = torch.empty_like(rows[0])
         status = self._library.quant_attend(
             ctypes.addressof(self._shape),
             ctypes.addressof(self._cache),
             layer,
+            rule.window or 0,
             self.length,
             count,
             *(row.data_ptr() for row in rows),
@@ -187,21 +202,6 @@ class NativeKVCache(KVCache):
 
     def _key_shape(self, capacity: int) -> tuple[int, ...]:
         return self.spec.num_key_value_heads, capacity // 16, self.spec.head_dim, 16
-
-
-def _written_out(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention in float32, operation by operation, over the S known positions.
-
-    For MPS, where torch's own is no faster and, depending on its version, lets float16 queries see later keys
-    (pytorch/pytorch issue 195910) or reads beyond the last one (174861).
-    """
-    heads, known, head_dim = keys.shape
-    shared = queries.float().reshape(heads, -1, head_dim)  # the heads that share a key head, one after the other
-    scores = shared @ keys.float().mT / head_dim**0.5
-    if mask is not None:
-        scores.view(heads, -1, queries.shape[1], known).add_(mask)
-    attended: Tensor = scores.softmax(-1) @ values.float()
-    return attended.view(queries.shape)
 
 
 def cache_for(model: LoadedModel, context_length: int) -> KVCache:

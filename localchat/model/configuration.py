@@ -1,4 +1,4 @@
-"""From a source's own description of the model (config.json of Hugging Face, metadata of GGUF) to a `ModelSpec`.
+"""From the config.json of a Hugging Face checkpoint to a `ModelSpec`.
 
 Strict at the door: every key is read, known to change no logits, or refused by name. A model that is refused can be
 supported later; one that answers wrongly because a key was ignored is a defect that nobody sees.
@@ -7,20 +7,28 @@ supported later; one that answers wrongly because a key was ignored is a defect 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-from torch import Tensor
+from typing import Any
 
 from localchat.errors import BadWeights, UnsupportedModel
 from localchat.messages import SAMPLING_LIMITS
-from localchat.model.families import Family, family
-from localchat.model.rope import scaling_factors
-from localchat.model.spec import ModelSpec
+from localchat.model.configuration_rope import rope_fields
+from localchat.model.configuration_values import (
+    number,
+    shared_evenly,
+    sliding_layers,
+    truth,
+    whole,
+    whole_list,
+    window_fields,
+)
+from localchat.model.family import Family
+from localchat.model.family_table import family
+from localchat.model.spec import ModelSpec, check_sizes
 
-# Of training, of generation, of the library that wrote the file: no influence on the logits of a decoder.
+# Of training, of generation, of the library that wrote the file: no influence on the logits of a decoder. And what
+# `spec_from_huggingface` reads of every family.
 _INERT_KEYS = frozenset(
     """
     architectures attention_dropout auto_map bos_token_id chunk_size_feed_forward dtype eos_token_id id2label
@@ -29,16 +37,41 @@ _INERT_KEYS = frozenset(
     return_dict tokenizer_class torch_dtype torchscript transformers_version unk_token_id unsloth_fixed
     unsloth_version use_cache use_mrope vocab_size hidden_size intermediate_size num_hidden_layers
     num_attention_heads num_key_value_heads head_dim rms_norm_eps rope_theta rope_scaling rope_parameters
-    tie_word_embeddings
+    tie_word_embeddings hidden_act
     """.split()  # noqa: SIM905
 )
-# Keys that would change the maths, with the one value that is what the decoder computes.
+# Keys that would change the maths, with the one value that is what the decoder computes, for families that do not read
+# them.
 _FIXED_VALUES: Mapping[str, Any] = {
-    "hidden_act": "silu",
     "attention_bias": False,
     "mlp_bias": False,
     "use_sliding_window": False,
     "rope_interleaved": False,
+    "partial_rotary_factor": 1.0,
+    "use_bidirectional_attention": False,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "lm_head_bias": False,
+    "full_attn_mod": 1,
+    "interpolate_factor": 1,
+}
+_ACTIVATIONS = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+# Keys that are one field of the spec each; the others are read by name below.
+_FIELDS: Mapping[str, tuple[str, Callable[[float], float]]] = {
+    "embedding_multiplier": ("embedding_scale", float),
+    "residual_multiplier": ("residual_scale", float),
+    "attention_multiplier": ("attention_scale", float),
+    "logits_scaling": ("logit_scale", lambda value: 1 / value),
+    "query_pre_attn_scalar": ("attention_scale", lambda value: value**-0.5),
+    "attn_logit_softcapping": ("attention_softcap", float),
+    "final_logit_softcapping": ("logit_softcap", float),
 }
 
 
@@ -49,28 +82,64 @@ def spec_from_huggingface(config: Mapping[str, Any]) -> ModelSpec:
         UnsupportedModel: the family, a key, or a value of a key is not understood; the message names it.
     """
     entry = family(config.get("model_type"))
-    _refuse_unknown(config, entry)
-    hidden_size = _whole(config, "hidden_size", entry)
-    num_heads = _whole(config, "num_attention_heads", entry)
-    head_dim = _whole(config, "head_dim", entry, _shared_evenly(hidden_size, num_heads))
-    rope = _rope_parameters(config, entry)
-    theta = _number(rope, "rope_theta", entry, _number(config, "rope_theta", entry, 10000.0))
-    return ModelSpec(
-        family=entry.name,
-        vocab_size=_whole(config, "vocab_size", entry),
-        hidden_size=hidden_size,
-        intermediate_size=_whole(config, "intermediate_size", entry),
-        num_layers=_whole(config, "num_hidden_layers", entry),
-        num_heads=num_heads,
-        num_key_value_heads=_whole(config, "num_key_value_heads", entry, num_heads),
-        head_dim=head_dim,
-        rms_norm_eps=_number(config, "rms_norm_eps", entry),
-        rope_theta=theta,
-        context_length=_whole(config, "max_position_embeddings", entry),
-        attention_bias=entry.attention_bias,
-        tied_embeddings=bool(config.get("tie_word_embeddings", False)),
-        rope_factors=scaling_factors(rope, head_dim, theta, entry.name),
-    )
+    if config.get("model_type") == entry.wrapper:
+        config = _text_part(config, entry)
+    values = {key: value for key, value in config.items() if key not in entry.inert_keys}
+    values = {entry.renamed.get(key, key): value for key, value in values.items()}
+    _refuse_unknown(values, entry)
+    values = {**entry.defaults, **values}
+    fields = {**entry.spec, **_sizes(values, entry)}
+    check_sizes(fields)
+    if entry.embeds_by_root:
+        fields["embedding_scale"] = fields["hidden_size"] ** 0.5
+    for key, (field, convert) in _FIELDS.items():
+        if key in entry.reads and values.get(key) is not None:
+            fields[field] = convert(number(values, key, entry))
+    if "attention_bias" in entry.reads:
+        biased = truth(values, "attention_bias", entry, entry.spec.get("attention_bias", False))
+        fields["attention_bias"] = fields["attention_output_bias"] = biased
+    if "mlp_bias" in entry.reads:
+        fields["mlp_bias"] = truth(values, "mlp_bias", entry, False)
+    if "use_parallel_residual" in entry.reads:
+        fields["parallel_residual"] = truth(values, "use_parallel_residual", entry, True)
+    if "num_experts" in entry.reads:
+        fields |= _experts(values, entry, fields["num_layers"])
+    if "scale_emb" in entry.reads:
+        fields |= _minicpm_scales(values, entry, fields)
+    fields |= rope_fields(values, entry, fields)
+    fields |= _sliding(values, entry, fields)
+    if "no_rope_layers" in entry.reads:
+        fields["no_rope_layers"] = _no_rope_layers(values, entry, fields["num_layers"])
+    return ModelSpec(family=entry.name, **fields)
+
+
+def _sizes(values: Mapping[str, Any], entry: Family) -> dict[str, Any]:
+    hidden_size = whole(values, "hidden_size", entry)
+    num_heads = whole(values, "num_attention_heads", entry)
+    return {
+        "vocab_size": whole(values, "vocab_size", entry),
+        "hidden_size": hidden_size,
+        "intermediate_size": whole(
+            values, "intermediate_size", entry, 4 * hidden_size if "n_inner" in entry.renamed else None
+        ),
+        "num_layers": whole(values, "num_hidden_layers", entry),
+        "num_heads": num_heads,
+        "num_key_value_heads": whole(values, "num_key_value_heads", entry, num_heads),
+        "head_dim": whole(values, "head_dim", entry, shared_evenly(hidden_size, num_heads)),
+        "rms_norm_eps": number(values, "rms_norm_eps", entry),
+        "context_length": whole(values, "max_position_embeddings", entry),
+        "tied_embeddings": bool(values.get("tie_word_embeddings", False)),
+        "activation": _activation(values, entry),
+    }
+
+
+def _text_part(config: Mapping[str, Any], entry: Family) -> Mapping[str, Any]:
+    """The configuration of the text model in one that sees as well; what is said of images is left out."""
+    text = config.get("text_config")
+    if not isinstance(text, Mapping) or text.get("model_type") != entry.name:
+        raise UnsupportedModel(f"{entry.wrapper}: text_config is not a configuration of the family {entry.name}.")
+    tied = {"tie_word_embeddings": config["tie_word_embeddings"]} if "tie_word_embeddings" in config else {}
+    return {**tied, **text}
 
 
 def read_huggingface_config(folder: Path) -> dict[str, Any]:
@@ -104,133 +173,82 @@ def read_recommended_sampling(folder: Path) -> dict[str, float]:
     return {key: given[key] for key in wanted if SAMPLING_LIMITS[key].allows(given.get(key))}
 
 
-def _refuse_unknown(config: Mapping[str, Any], entry: Family) -> None:
-    for key, value in config.items():
-        if value is None or key in _INERT_KEYS or key in entry.inert_keys or key.startswith("_") or "." in key:
+def _refuse_unknown(values: Mapping[str, Any], entry: Family) -> None:
+    for key, value in values.items():
+        if value is None or key in _INERT_KEYS or key.startswith("_") or "." in key:
             continue  # a key with a dot belongs to another program, such as transformers.js
+        if key in entry.reads:
+            continue
         if key in _FIXED_VALUES:
-            allowed = _FIXED_VALUES[key]
-            # Qwen2 has its biases without a key; a key that says so again changes nothing.
-            if value == allowed or (key == "attention_bias" and entry.attention_bias and value is True):
+            if value == _FIXED_VALUES[key]:
                 continue
-            raise UnsupportedModel(f"{entry.name}: {key} = {value!r} is not supported, only {allowed!r}.")
-        if key == "layer_types" and isinstance(value, list) and set(value) <= {"full_attention"}:
+            raise UnsupportedModel(f"{entry.name}: {key} = {value!r} is not supported, only {_FIXED_VALUES[key]!r}.")
+        if key == "layer_types" and isinstance(value, list) and set(map(str, value)) <= {"full_attention"}:
             continue
         raise UnsupportedModel(f"{entry.name}: the configuration has {key} = {value!r}, which is not understood.")
 
 
-def _rope_parameters(config: Mapping[str, Any], entry: Family) -> Mapping[str, Any]:
-    """`rope_parameters` (transformers 5) or `rope_scaling` (before); an empty table when there is neither."""
-    found = [config[key] for key in ("rope_parameters", "rope_scaling") if config.get(key) is not None]
-    if not all(isinstance(parameters, Mapping) for parameters in found):
-        raise UnsupportedModel(f"{entry.name}: rope_scaling is not a table of values.")
-    if len(found) == 2 and found[0] != found[1]:
-        raise UnsupportedModel(f"{entry.name}: rope_parameters and rope_scaling contradict each other.")
-    return found[0] if found else {}
+def _activation(values: Mapping[str, Any], entry: Family) -> str:
+    name = values.get("hidden_act")
+    name = entry.defaults.get("hidden_act", "silu") if name is None else name
+    if not isinstance(name, str) or name not in _ACTIVATIONS:
+        raise UnsupportedModel(f"{entry.name}: hidden_act = {name!r} is not supported, only {', '.join(_ACTIVATIONS)}.")
+    return _ACTIVATIONS[name]
 
 
-class GGUFContents(Protocol):
-    """What is needed of `localchat.weights.gguf_file.GGUFFile` here."""
-
-    @property
-    def metadata(self) -> Mapping[str, Any]: ...
-    @property
-    def tensors(self) -> Mapping[str, Any]: ...
-    def float32(self, name: str) -> Tensor: ...
-
-
-_GGUF_INERT = frozenset({"vocab_size", "rope.scaling.original_context_length", "rope.scaling.finetuned"})
-
-
-def spec_from_gguf(file: GGUFContents) -> ModelSpec:
-    """The spec of a GGUF file from its metadata and its list of tensors.
-
-    Raises:
-        UnsupportedModel: the family, a key, or a value of a key is not understood; the message names it.
-        BadWeights: the file has no embedding.
-    """
-    entry = family(file.metadata.get("general.architecture"))
-    prefix = f"{entry.name}."
-    values = {key.removeprefix(prefix): value for key, value in file.metadata.items() if key.startswith(prefix)}
-    if "token_embd.weight" not in file.tensors:
-        raise BadWeights("The model has no tensor token_embd.weight.", "Get the file again; it may be incomplete.")
-    hidden_size = _whole(values, "embedding_length", entry)
-    num_heads = _whole(values, "attention.head_count", entry)
-    head_dim = _whole(values, "attention.key_length", entry, _shared_evenly(hidden_size, num_heads))
-    for key in ("attention.value_length", "rope.dimension_count"):
-        if _whole(values, key, entry, head_dim) != head_dim:
-            raise UnsupportedModel(f"{entry.name}: {key} = {values[key]} differs from the head's {head_dim} channels.")
-    theta = _number(values, "rope.freq_base", entry, 10000.0)
-    spec = ModelSpec(
-        family=entry.name,
-        vocab_size=int(file.tensors["token_embd.weight"].shape[0]),
-        hidden_size=hidden_size,
-        intermediate_size=_whole(values, "feed_forward_length", entry),
-        num_layers=_whole(values, "block_count", entry),
-        num_heads=num_heads,
-        num_key_value_heads=_whole(values, "attention.head_count_kv", entry, num_heads),
-        head_dim=head_dim,
-        rms_norm_eps=_number(values, "attention.layer_norm_rms_epsilon", entry),
-        rope_theta=theta,
-        context_length=_whole(values, "context_length", entry),
-        attention_bias=entry.attention_bias,
-        tied_embeddings="output.weight" not in file.tensors,
-        rope_factors=_gguf_rope_factors(file, values, entry, head_dim, theta),
-    )
-    _refuse_unknown_gguf(values, entry)
-    return spec
+def _experts(values: Mapping[str, Any], entry: Family, num_layers: int) -> dict[str, Any]:
+    step = whole(values, "decoder_sparse_step", entry)
+    if step < 1:
+        raise UnsupportedModel(f"{entry.name}: decoder_sparse_step = {step} is not a number of layers.")
+    dense = set(whole_list(values, "mlp_only_layers", entry) or ())
+    dense |= {i for i in range(num_layers) if (i + 1) % step}
+    return {
+        "num_experts": whole(values, "num_experts", entry),
+        "experts_per_token": whole(values, "num_experts_per_tok", entry),
+        "expert_intermediate_size": whole(values, "moe_intermediate_size", entry),
+        "normalize_expert_weights": truth(values, "norm_topk_prob", entry),
+        "dense_layers": tuple(sorted(dense)),
+    }
 
 
-_GGUF_READ = frozenset(
-    """
-    context_length embedding_length block_count feed_forward_length attention.head_count attention.head_count_kv
-    attention.key_length attention.value_length attention.layer_norm_rms_epsilon rope.freq_base
-    rope.dimension_count rope.scaling.type rope.scaling.factor
-    """.split()  # noqa: SIM905
-)
-_GGUF_FIXED: Mapping[str, Any] = {"expert_count": 0, "expert_used_count": 0, "attention.causal": True}
+def _minicpm_scales(values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]) -> dict[str, Any]:
+    base = whole(values, "dim_model_base", entry)
+    return {
+        "embedding_scale": number(values, "scale_emb", entry),
+        "residual_scale": number(values, "scale_depth", entry) / fields["num_layers"] ** 0.5,
+        "logit_scale": base / fields["hidden_size"],
+    }
 
 
-def _refuse_unknown_gguf(values: Mapping[str, Any], entry: Family) -> None:
-    for key, value in values.items():
-        if key in _GGUF_READ or key in _GGUF_INERT or (key in _GGUF_FIXED and value == _GGUF_FIXED[key]):
-            continue
-        raise UnsupportedModel(f"{entry.name}: the file has {entry.name}.{key} = {value!r}, which is not understood.")
+def _sliding(values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Which layers slide, and over how many tokens."""
+    num_layers = fields["num_layers"]
+    used = truth(values, "use_sliding_window", entry, False) if "use_sliding_window" in entry.reads else True
+    kinds = values.get("layer_types") if "layer_types" in entry.reads else None
+    if "sliding_window" not in entry.reads or values.get("sliding_window") is None or not used:
+        allowed, what = {"full_attention"}, "full, and no window is in use"
+    else:
+        allowed, what = {"full_attention", "sliding_attention"}, "full or sliding attention"
+    if kinds is not None and not (isinstance(kinds, list) and set(map(str, kinds)) <= allowed):
+        raise UnsupportedModel(f"{entry.name}: layer_types = {kinds!r} are not all {what}.")
+    if len(allowed) == 1:
+        return {"local_rope_theta": None}
+    if kinds is not None:
+        sliding = [kind == "sliding_attention" for kind in kinds]
+    elif "max_window_layers" in entry.reads:
+        sliding = [i >= whole(values, "max_window_layers", entry) for i in range(num_layers)]
+    elif entry.sliding_pattern is not None:
+        pattern = whole(values, "sliding_window_pattern", entry, entry.sliding_pattern)
+        sliding = sliding_layers(pattern, num_layers)
+    else:
+        raise UnsupportedModel(f"{entry.name}: the configuration has a sliding_window, but no layer_types.")
+    return window_fields(sliding, whole(values, "sliding_window", entry), fields)
 
 
-def _gguf_rope_factors(
-    file: GGUFContents, values: Mapping[str, Any], entry: Family, head_dim: int, theta: float
-) -> tuple[float, ...] | None:
-    """Llama 3 scaling lies in a tensor of factors, linear scaling in the metadata."""
-    parameters: dict[str, Any] = {}
-    # llama.cpp takes a factor without a kind as linear.
-    kind = values.get("rope.scaling.type", "linear" if "rope.scaling.factor" in values else "none")
-    if kind != "none":
-        parameters = {"rope_type": kind, "factor": values.get("rope.scaling.factor")}
-    linear = scaling_factors(parameters, head_dim, theta, entry.name)
-    if "rope_freqs.weight" not in file.tensors:
-        return linear
-    if linear is not None:
-        raise UnsupportedModel(f"{entry.name}: the file scales its rope twice, by rope_freqs and by {kind} scaling.")
-    return tuple(file.float32("rope_freqs.weight").reshape(-1).tolist())
-
-
-def _shared_evenly(hidden_size: int, num_heads: int) -> int | None:
-    """The head's channels when nothing says otherwise; None when the division leaves a rest."""
-    return hidden_size // num_heads if num_heads > 0 and hidden_size % num_heads == 0 else None
-
-
-def _whole(values: Mapping[str, Any], key: str, entry: Family, default: int | None = None) -> int:
-    value = values.get(key)
-    value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise UnsupportedModel(f"{entry.name}: {key} is {value!r}, but must be a whole number.")
-    return int(value)
-
-
-def _number(values: Mapping[str, Any], key: str, entry: Family, default: float | None = None) -> float:
-    value = values.get(key)
-    value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise UnsupportedModel(f"{entry.name}: {key} is {value!r}, but must be a number.")
-    return float(value)
+def _no_rope_layers(values: Mapping[str, Any], entry: Family, num_layers: int) -> tuple[int, ...]:
+    """Layers by index; the list of the configuration has a 1 for every layer that turns."""
+    turns = whole_list(values, "no_rope_layers", entry)
+    if turns is not None:
+        return tuple(i for i, turn in enumerate(turns[:num_layers]) if not turn)
+    step = whole(values, "no_rope_layer_interval", entry)
+    return tuple(i for i in range(num_layers) if (i + 1) % max(step, 1) == 0)

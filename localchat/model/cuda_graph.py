@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from localchat.model.decoder import CacheLike, Check, Decoder
+from localchat.model.attention import AttentionRule, CacheLike, written_out
+from localchat.model.decoder import Check, Decoder
+from localchat.model.rope import Angles
 
 _FIRST_SPAN = 512  # tokens; spans grow by doubling, each recorded anew, so that short contexts do not pay for long ones
 
@@ -57,14 +59,14 @@ class GraphedDecoder:
             if check is not None:
                 check()
             if (recorded := self._record_where_needed(cache)) is not None:
-                next_logits = recorded.replay(self.decoder.embedding(tokens), cache.length)
+                next_logits = recorded.replay(self.decoder.embed(tokens, cache.length), cache.length)
                 cache.advance(1)
                 return next_logits
         logits: Tensor = self.decoder(tokens, cache, check=check, all_logits=all_logits)
         return logits
 
     def _record_where_needed(self, cache: GraphCache) -> _Recorded | None:
-        keys, values = cache.blocks(1)
+        keys, _ = cache.blocks(1)
         span = _FIRST_SPAN
         while span <= cache.length:
             span *= 2
@@ -72,7 +74,7 @@ class GraphedDecoder:
         if self._recorded is None or not self._recorded.is_for(keys, span):
             self._recorded = None  # before the next one takes its memory
             try:
-                self._recorded = _Recorded(self.decoder, keys, values, span, cache.length)
+                self._recorded = _Recorded(self.decoder, cache, span)
             except RuntimeError as error:
                 self.reason = f"CUDA cannot record a token ({str(error).strip().splitlines()[0]})"
         return self._recorded
@@ -81,18 +83,18 @@ class GraphedDecoder:
 class _Recorded:
     """One token on one cache, over the first `span` positions, ready to be replayed."""
 
-    def __init__(
-        self, decoder: Decoder, keys: Sequence[Tensor], values: Sequence[Tensor], span: int, position: int
-    ) -> None:
+    def __init__(self, decoder: Decoder, cache: GraphCache, span: int) -> None:
+        keys, values = cache.blocks(1)
         device = keys[0].device
         self._decoder, self._keys, self._values, self._span = decoder, list(keys), list(values), span
-        self._cosines, self._sines = decoder.rope.at(0, span)
+        self._angles = decoder.rope.at(0, span, cache.context_length)
         self._positions = torch.arange(span, device=device)
         self._visible = torch.zeros(1, span, dtype=keys[0].dtype, device=device)
-        self._mask = self._visible
+        self._windows = {AttentionRule.of(decoder.spec, layer).window for layer in range(decoder.spec.num_layers)}
+        self._masks: dict[int | None, Tensor] = {}  # by window
         self._x = torch.zeros(1, decoder.spec.hidden_size, device=device)
         # A rehearsal writes to the cache as well, so it must be where the first replay will be.
-        self._position = torch.full((1,), position, device=device)
+        self._position = torch.full((1,), cache.length, device=device)
         self._replay = record(self._run)
 
     def is_for(self, keys: Sequence[Tensor], span: int) -> bool:
@@ -104,27 +106,33 @@ class _Recorded:
         self._position.fill_(position)
         return self._replay()
 
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, rule: AttentionRule) -> Tensor:
         """As `CacheLike.attend`, for one token."""
         all_keys, all_values = self._keys[layer], self._values[layer]
         all_keys.index_copy_(1, self._position, keys.to(all_keys.dtype))
         all_values.index_copy_(1, self._position, values.to(all_values.dtype))
+        known, read, mask = all_keys[:, : self._span], all_values[:, : self._span], self._masks[rule.window]
+        if rule.softcap is not None:
+            return written_out(queries, known, read, mask, rule)
         # The heads that share a key head stand in the place of query positions.
         shared = queries.to(all_keys.dtype).reshape(1, all_keys.shape[0], -1, all_keys.shape[2])
-        out = F.scaled_dot_product_attention(
-            shared, all_keys[None, :, : self._span], all_values[None, :, : self._span], attn_mask=self._mask
-        )
+        out = F.scaled_dot_product_attention(shared, known[None], read[None], attn_mask=mask, scale=rule.scale)
         return out.reshape(queries.shape).float()
 
     def _run(self) -> Tensor:
         """`Decoder.forward` of the token in the buffers; nothing here may ask the device for a value."""
-        angles = self._cosines.index_select(0, self._position), self._sines.index_select(0, self._position)
-        self._mask = self._visible.masked_fill(self._positions > self._position, -torch.inf)
+        full, sliding = (
+            (c.index_select(0, self._position), s.index_select(0, self._position)) for c, s in self._angles
+        )
+        for window in self._windows:
+            hidden = self._positions > self._position
+            if window is not None:
+                hidden = hidden | (self._positions <= self._position - window)
+            self._masks[window] = self._visible.masked_fill(hidden, -torch.inf)
         x = self._x
         for layer in self._decoder.layers:
-            x = layer(x, angles, self)
-        logits: Tensor = self._decoder.output(self._decoder.output_norm(x))
-        return logits[0]
+            x = layer(x, Angles(full, sliding), self)
+        return self._decoder.logits(x)[0]
 
 
 def record(run: Callable[[], Tensor]) -> Callable[[], Tensor]:

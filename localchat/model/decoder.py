@@ -1,4 +1,4 @@
-"""The one decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU; driven by a `ModelSpec`.
+"""The one decoder: norms, rotary or learned positions, grouped-query attention, MLP; driven by a `ModelSpec`.
 
 One sequence at a time, so there is no batch dimension: token ids are [T], hidden states [T, hidden_size], heads
 [head, T, head_dim]. The residual stream is float32 whatever the weights are. Keys and values belong to the caller's
@@ -8,15 +8,18 @@ cache; the decoder keeps nothing of a conversation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from localchat.errors import BadWeights
+from localchat.errors import BadWeights, ContextOverflow
+from localchat.model.attention import AttentionRule, CacheLike
 from localchat.model.families import tensor_shapes
-from localchat.model.rope import RotaryPositions
+from localchat.model.mlp import ACTIVATIONS, Expert, gated, mixture, plain
+from localchat.model.norm import LayerNorm, RMSNorm
+from localchat.model.rope import Angles, Rope, rotate
 from localchat.model.spec import ModelSpec
 from quant.linear import QuantEmbedding, QuantLinear
 from quant.tensor import QuantTensor
@@ -24,24 +27,6 @@ from quant.tensor import QuantTensor
 Weight = Tensor | QuantTensor
 Check = Callable[[], None]
 """Called often during long work; raises to abandon it."""
-
-
-class CacheLike(Protocol):
-    """What the decoder asks of a cache of keys and values."""
-
-    @property
-    def length(self) -> int:
-        """Tokens whose keys and values are held; the next token's position."""
-        ...
-
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Put keys and values [num_key_value_heads, T, head_dim] at positions `length` on, without counting them yet,
-        and return causal attention of queries [num_heads, T, head_dim] over all: float32, the shape of the queries."""
-        ...
-
-    def advance(self, count: int) -> None:
-        """Count the `count` positions that every layer has put."""
-        ...
 
 
 class Forward(Protocol):
@@ -55,41 +40,70 @@ class Forward(Protocol):
 
 
 class DecoderLayer(nn.Module):
-    """Attention and MLP, each with its norm before it and added to the residual stream."""
+    """Attention and MLP, each between its norms and added to the residual stream."""
 
     def __init__(
         self,
         spec: ModelSpec,
         weights: Mapping[str, Weight],
         index: int,
-        rope: RotaryPositions,
         device: torch.device,
     ) -> None:
         super().__init__()
-
-        def linear(name: str) -> nn.Module:
-            bias = weights.get(f"layers.{index}.{name}.bias")
-            return _linear(weights[f"layers.{index}.{name}"], None if bias is None else _dense(bias), device)
-
+        prefix = f"layers.{index}."
+        own = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+        linear, norm = partial(_linear, own, device=device), partial(_norm_or_nothing, own, spec, device=device)
         self.index = index
         self.head_dim = spec.head_dim
-        self.rope = rope
-        self.attention_norm = _norm(weights[f"layers.{index}.attention_norm"], spec, device)
+        self.rule = AttentionRule.of(spec, index)
+        self.rotates = spec.positions == "rotary" and index not in spec.no_rope_layers
+        self.angles_of = Angles._fields.index("sliding" if spec.is_sliding(index) else "full")
+        self.norms_heads = spec.qk_norm == "head"
+        self.parallel_residual = spec.parallel_residual
+        self.residual_scale = spec.residual_scale
+        self.attention_norm = norm("attention_norm")
         self.query, self.key, self.value = linear("query"), linear("key"), linear("value")
+        self.query_norm, self.key_norm = norm("query_norm"), norm("key_norm")
         self.attention_output = linear("attention_output")
-        self.mlp_norm = _norm(weights[f"layers.{index}.mlp_norm"], spec, device)
-        self.gate, self.up, self.down = linear("gate"), linear("up"), linear("down")
+        self.post_attention_norm = norm("post_attention_norm")
+        self.mlp_norm = norm("mlp_norm")
+        self.activation = ACTIVATIONS[spec.activation]
+        if spec.has_experts(index):
+            self.mlp: Callable[[Any, Tensor], Tensor] = mixture
+            self.router = linear("router")
+            self.experts = nn.ModuleList(
+                Expert(
+                    linear(f"experts.{e}.gate"), linear(f"experts.{e}.up"), linear(f"experts.{e}.down"), self.activation
+                )
+                for e in range(spec.num_experts)
+            )
+            self.experts_per_token = spec.experts_per_token
+            self.normalize_expert_weights = spec.normalize_expert_weights
+        else:
+            self.mlp = gated if spec.gated_mlp else plain
+            if spec.gated_mlp:
+                self.gate = linear("gate")
+            self.up, self.down = linear("up"), linear("down")
+        self.post_mlp_norm = norm("post_mlp_norm")
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], cache: CacheLike) -> Tensor:
-        """x [T, hidden_size] to the same shape."""
-        h = self.attention_norm(x)
-        queries = self.rope.rotate(self._heads(self.query(h)), angles)
-        keys = self.rope.rotate(self._heads(self.key(h)), angles)
-        attended = cache.attend(self.index, queries, keys, self._heads(self.value(h)))
-        x = x + self.attention_output(attended.transpose(0, 1).reshape(x.shape[0], -1))
-        h = self.mlp_norm(x)
-        down: Tensor = self.down(F.silu(self.gate(h)) * self.up(h))
-        return x + down
+    def forward(self, x: Tensor, angles: Angles, cache: CacheLike) -> Tensor:
+        """`x` float32 [T, hidden_size], angles of its positions; returns the same shape."""
+        added = self.post_attention_norm(self._attention(self.attention_norm(x), angles, cache))
+        attended = torch.add(x, added, alpha=self.residual_scale)
+        h = self.mlp_norm(x if self.parallel_residual else attended)
+        return torch.add(attended, self.post_mlp_norm(self.mlp(self, h)), alpha=self.residual_scale)
+
+    def _attention(self, h: Tensor, angles: Angles, cache: CacheLike) -> Tensor:
+        queries, keys = self.query(h), self.key(h)
+        if self.norms_heads:
+            queries, keys = self.query_norm(self._heads(queries)), self.key_norm(self._heads(keys))
+        else:  # the whole projection, or not at all
+            queries, keys = self._heads(self.query_norm(queries)), self._heads(self.key_norm(keys))
+        if self.rotates:
+            queries, keys = rotate(queries, angles[self.angles_of]), rotate(keys, angles[self.angles_of])
+        attended = cache.attend(self.index, queries, keys, self._heads(self.value(h)), self.rule)
+        output: Tensor = self.attention_output(attended.transpose(0, 1).reshape(h.shape[0], -1))
+        return output
 
     def _heads(self, projected: Tensor) -> Tensor:
         """[T, heads * head_dim] to [head, T, head_dim]."""
@@ -124,17 +138,18 @@ class Decoder(nn.Module):
         self.spec = spec
         embedding = weights["embedding"]
         self.embedding = _embedding(embedding)
+        self.position_embedding = _embedding(weights["position_embedding"]) if spec.positions == "learned" else None
         self.device = device = torch.device(device)
-        self.rope = RotaryPositions(spec.head_dim, spec.rope_theta, spec.rope_factors, device)
+        self.rope = Rope(spec, device)
         self.layers = nn.ModuleList()
         for index in range(spec.num_layers):
             if on_layer is not None:
                 on_layer(index, spec.num_layers)
-            self.layers.append(DecoderLayer(spec, weights, index, self.rope, device))
+            self.layers.append(DecoderLayer(spec, weights, index, device))
         if on_layer is not None:
             on_layer(spec.num_layers, spec.num_layers)
-        self.output_norm = _norm(weights["output_norm"], spec, device)
-        self.output = _linear(embedding if spec.tied_embeddings else weights["output"], None, device)
+        self.output_norm = _norm(weights, spec, "output_norm", device=device)
+        self.output = _linear({"output": embedding, **weights}, "output", device=device)
 
     def forward(
         self, tokens: Tensor, cache: CacheLike, *, check: Check | None = None, all_logits: bool = False
@@ -148,34 +163,44 @@ class Decoder(nn.Module):
         Returns:
             float32 [vocab_size], or [T, vocab_size] with `all_logits`.
         """
-        angles = self.rope.at(cache.length, tokens.shape[0])
-        x: Tensor = self.embedding(tokens).to(self.device)
+        angles = self.rope.at(cache.length, tokens.shape[0], cache.context_length)
+        x = self.embed(tokens, cache.length).to(self.device)
         for layer in self.layers:
             if check is not None:
                 check()
             x = layer(x, angles, cache)
-        logits: Tensor = self.output(self.output_norm(x if all_logits else x[-1:]))
+        logits = self.logits(x if all_logits else x[-1:])
         cache.advance(tokens.shape[0])
         return logits if all_logits else logits[0]
 
+    def embed(self, tokens: Tensor, position: int) -> Tensor:
+        """What the first layer reads of `tokens` [T] from `position` on: float32 [T, hidden_size], where the embedding
+        is.
 
-class RMSNorm(nn.Module):
-    """Root mean square norm (Zhang and Sennrich, 2019) over the last dimension.
+        Raises:
+            ContextOverflow: positions were learned, and not so many.
+        """
+        x: Tensor = self.embedding(tokens)
+        if self.spec.embedding_scale != 1:
+            x = x * self.spec.embedding_scale
+        if self.position_embedding is not None:
+            end = position + len(tokens)
+            if end > self.spec.context_length:
+                raise ContextOverflow(
+                    f"The context of {self.spec.context_length} tokens is full.",
+                    "Start a new conversation, or shorten this one.",
+                )
+            x = x + self.position_embedding(torch.arange(position, end))
+        return x
 
-    By way of the vector norm, as that is one pass: F.rms_norm takes 1.5 times as long for one token, twice for many.
-    """
-
-    def __init__(self, weight: Tensor, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight, requires_grad=False)
-        self.eps: Tensor
-        self.register_buffer("eps", torch.tensor(eps, device=weight.device), persistent=False)
-        self._share = 1 / weight.shape[0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """float32 [T, hidden_size] to the same shape."""
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return x * torch.addcmul(self.eps, norm, norm, value=self._share).rsqrt() * self.weight
+    def logits(self, x: Tensor) -> Tensor:
+        """float32 [T, vocab_size] of what the last layer gave."""
+        logits: Tensor = self.output(self.output_norm(x))
+        if self.spec.logit_scale != 1:
+            logits = logits * self.spec.logit_scale
+        if self.spec.logit_softcap is not None:
+            logits = (logits / self.spec.logit_softcap).tanh() * self.spec.logit_softcap
+        return logits
 
 
 def _check_shapes(spec: ModelSpec, weights: Mapping[str, Weight]) -> None:
@@ -191,11 +216,20 @@ def _dense(weight: Weight) -> Tensor:
     return weight.dequantize() if isinstance(weight, QuantTensor) else weight.to(torch.float32)
 
 
-def _norm(weight: Weight, spec: ModelSpec, device: torch.device) -> RMSNorm:
-    return RMSNorm(_dense(weight).to(device), spec.rms_norm_eps)
+def _norm_or_nothing(weights: Mapping[str, Weight], spec: ModelSpec, name: str, *, device: torch.device) -> nn.Module:
+    return _norm(weights, spec, name, device=device) if name in weights else nn.Identity()
 
 
-def _linear(weight: Weight, bias: Tensor | None, device: torch.device) -> nn.Module:
+def _norm(weights: Mapping[str, Weight], spec: ModelSpec, name: str, *, device: torch.device) -> RMSNorm | LayerNorm:
+    weight = _dense(weights[name]).to(device)
+    if spec.norm == "layer":
+        return LayerNorm(weight, _dense(weights[f"{name}.bias"]).to(device), spec.rms_norm_eps)
+    return RMSNorm(weight, spec.rms_norm_eps)
+
+
+def _linear(weights: Mapping[str, Weight], name: str, *, device: torch.device) -> nn.Module:
+    weight = weights[name]
+    bias = _dense(weights[f"{name}.bias"]) if f"{name}.bias" in weights else None
     if isinstance(weight, QuantTensor):
         return QuantLinear(weight, bias, device)
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from localchat.errors import UnsupportedModel
+from localchat.model.spec import ModelSpec
 
 _FIRST_TABLE = 2048  # positions; tables grow by doubling, as a full one may be hundreds of megabytes
 
+CosinesAndSines = tuple[Tensor, Tensor]
+"""Cosines and signed sines, each [T, rotary_dim]."""
 
-def inverse_frequencies(head_dim: int, theta: float, factors: tuple[float, ...] | None = None) -> Tensor:
-    """Radians per position of each pair of channels, float32 [head_dim / 2].
+
+class Angles(NamedTuple):
+    """What layers turn queries and keys by: those that see everything, and those that see a window."""
+
+    full: CosinesAndSines
+    sliding: CosinesAndSines
+
+
+def inverse_frequencies(rotary_dim: int, theta: float, factors: tuple[float, ...] | None = None) -> Tensor:
+    """Radians per position of each pair of channels, float32 [rotary_dim / 2].
 
     Computed in float32 on purpose: that is how the models were trained, and the rounding shows at far positions.
     """
-    frequencies = 1.0 / (theta ** (torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim))
+    frequencies = 1.0 / (theta ** (torch.arange(0, rotary_dim, 2, dtype=torch.int64).float() / rotary_dim))
     return frequencies if factors is None else frequencies / torch.tensor(factors, dtype=torch.float32)
 
 
@@ -27,26 +35,34 @@ class RotaryPositions:
     """Cosines and sines by position, made as far as they were needed so far.
 
     Args:
-        head_dim: channels of a head; channel i is rotated with channel i + head_dim / 2.
+        rotary_dim: channels of a head that turn, the first ones; channel i with i + rotary_dim / 2.
         theta: base of the frequencies.
         factors: the frequencies are divided by these; None for 1.
+        attention_factor: cosines and sines are multiplied by it.
     """
 
-    def __init__(self, head_dim: int, theta: float, factors: tuple[float, ...] | None, device: torch.device) -> None:
-        self._half = head_dim // 2
-        self._frequencies = inverse_frequencies(head_dim, theta, factors).to(device)
+    def __init__(
+        self,
+        rotary_dim: int,
+        theta: float,
+        factors: tuple[float, ...] | None,
+        device: torch.device,
+        attention_factor: float = 1.0,
+    ) -> None:
+        self._channels, self._attention_factor = rotary_dim, attention_factor
+        self._frequencies = inverse_frequencies(rotary_dim, theta, factors).to(device)
         self._make_tables(_FIRST_TABLE)
 
     def _make_tables(self, positions: int) -> None:
         with torch.inference_mode(False):  # ordinary tensors, as whoever uses them next may train
             angles = torch.outer(torch.arange(positions, device=self._frequencies.device).float(), self._frequencies)
-            cos, sin = angles.cos(), angles.sin()
-            self._cos = torch.cat((cos, cos), dim=1)  # [position, head_dim]
+            cos, sin = angles.cos() * self._attention_factor, angles.sin() * self._attention_factor
+            self._cos = torch.cat((cos, cos), dim=1)  # [position, rotary_dim]
             self._signed_sin = torch.cat((-sin, sin), dim=1)
         self._starts = self._cos.data_ptr(), self._signed_sin.data_ptr()
 
-    def at(self, start: int, count: int) -> tuple[Tensor, Tensor]:
-        """Cosines and signed sines, each [count, head_dim], of the positions from `start` on."""
+    def at(self, start: int, count: int) -> CosinesAndSines:
+        """Cosines and signed sines of the positions from `start` on."""
         end = start + count
         self._reach(end)
         return self._cos[start:end], self._signed_sin[start:end]
@@ -55,65 +71,50 @@ class RotaryPositions:
         """Where in memory what `at` gives begins, valid until the next call of either: for native code, which asks for
         every token."""
         self._reach(start + count)
-        offset = start * 2 * self._half * 4
+        offset = start * self._channels * 4
         return self._starts[0] + offset, self._starts[1] + offset
 
     def _reach(self, end: int) -> None:
         if end > self._cos.shape[0]:
             self._make_tables(max(end, 2 * self._cos.shape[0]))
 
-    def rotate(self, heads: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-        """Rotate `heads` [head, T, head_dim] by `angles` from `at(start, T)`."""
-        cos, signed_sin = angles
-        return torch.addcmul(heads * cos, heads.roll(self._half, -1), signed_sin)
 
+class Rope:
+    """The rotary positions of all layers of a decoder.
 
-def scaling_factors(
-    parameters: Mapping[str, Any], head_dim: int, theta: float, family: str
-) -> tuple[float, ...] | None:
-    """Rope factors from the `rope_scaling` or `rope_parameters` of a Hugging Face configuration.
-
-    Raises:
-        UnsupportedModel: a kind of scaling, or a parameter of it, that is not understood.
+    Which factors hold is decided by the length of the context that a cache allows, not by how much it holds so far: the
+    long ones from the first token on where the context is longer than the original one. So what is cached always fits
+    what comes after. (transformers decides by the tokens of one call, and so agrees wherever the text is as long as the
+    context promises; llama.cpp decides as we do.)
     """
-    given = {key: value for key, value in parameters.items() if key not in ("rope_theta", "rope_type", "type")}
-    kind = parameters.get("rope_type", parameters.get("type", "default"))
-    wanted = _SCALING_KEYS.get(kind) if isinstance(kind, str) else None
-    if wanted is None:
-        raise UnsupportedModel(f"{family}: rope scaling of the kind {kind!r} is not known to this version.")
-    if unknown := sorted(set(given) - set(wanted)):
-        raise UnsupportedModel(f"{family}: {kind} rope scaling has unknown parameters: {', '.join(unknown)}.")
-    for key in wanted:
-        value = given.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise UnsupportedModel(f"{family}: {kind} rope scaling has {key} = {value!r}, not a positive number.")
-    if kind == "llama3":
-        return _llama3_factors(inverse_frequencies(head_dim, theta), **given)
-    if kind == "linear":
-        return (float(given["factor"]),) * (head_dim // 2)
-    return None
+
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
+        channels, factor = spec.turning_channels, spec.rope_attention_factor
+        self.short = RotaryPositions(channels, spec.rope_theta, spec.rope_factors, device, factor)
+        self.long = self.short
+        self._original = spec.original_context_length
+        if spec.rope_long_factors is not None:
+            self.long = RotaryPositions(channels, spec.rope_theta, spec.rope_long_factors, device, factor)
+        self.local = None
+        if spec.local_rope_theta is not None:
+            self.local = RotaryPositions(channels, spec.local_rope_theta, None, device)
+
+    def full(self, context_length: int) -> RotaryPositions:
+        """Of the layers that see everything, in a context of so many tokens."""
+        return self.short if self._original is None or context_length <= self._original else self.long
+
+    def at(self, start: int, count: int, context_length: int = 0) -> Angles:
+        """The angles of the positions from `start` on, in a context of `context_length` tokens."""
+        full = self.full(context_length).at(start, count)
+        return Angles(full, full if self.local is None else self.local.at(start, count))
 
 
-_SCALING_KEYS: Mapping[str, tuple[str, ...]] = {
-    "default": (),
-    "linear": ("factor",),
-    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
-}
-
-
-def _llama3_factors(
-    frequencies: Tensor,
-    factor: float,
-    low_freq_factor: float,
-    high_freq_factor: float,
-    original_max_position_embeddings: float,
-) -> tuple[float, ...]:
-    """Llama 3.1 scaling: slow frequencies are divided by `factor`, fast ones kept, those between interpolated.
-
-    Source: the reference implementation of Meta's llama-models, `apply_scaling`.
-    """
-    if high_freq_factor <= low_freq_factor:
-        raise UnsupportedModel("llama3 rope scaling has high_freq_factor not above low_freq_factor.")
-    turns = original_max_position_embeddings * frequencies.double() / (2 * math.pi)  # within the original context
-    smooth = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0)
-    return tuple((1.0 / ((1 - smooth) / factor + smooth)).tolist())
+def rotate(heads: Tensor, angles: CosinesAndSines) -> Tensor:
+    """Turn the first channels of `heads` [head, T, head_dim] by `angles`, as many as these have."""
+    cos, signed_sin = angles
+    channels = cos.shape[-1]
+    if channels == heads.shape[-1]:
+        return torch.addcmul(heads * cos, heads.roll(channels // 2, -1), signed_sin)
+    turning = heads[..., :channels]
+    turned = torch.addcmul(turning * cos, turning.roll(channels // 2, -1), signed_sin)
+    return torch.cat((turned, heads[..., channels:]), dim=-1)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
-from localchat.engine.kv_cache import KVCache, _written_out
+from localchat.engine.kv_cache import KVCache, NativeKVCache
 from localchat.errors import ContextOverflow
+from localchat.model.attention import PLAIN, AttentionRule, written_out
 from localchat.model.spec import ModelSpec
+from quant.kernels import native
 
 SPEC = ModelSpec(
     family="llama",
@@ -25,16 +29,22 @@ SPEC = ModelSpec(
 )
 
 
-def _random(heads: int, count: int, seed: int) -> Tensor:
-    return torch.randn(heads, count, 8, generator=torch.Generator().manual_seed(seed))
+def _random(heads: int, count: int, seed: int, head_dim: int = 8) -> Tensor:
+    return torch.randn(heads, count, head_dim, generator=torch.Generator().manual_seed(seed))
 
 
-def _plain(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention written out: one softmax a query over the keys up to it."""
+def _plain(queries: Tensor, keys: Tensor, values: Tensor, rule: AttentionRule = PLAIN) -> Tensor:
+    """Attention written out: one softmax a query over the keys that it sees."""
     keys, values = keys.repeat_interleave(3, 0), values.repeat_interleave(3, 0)
-    scores = queries @ keys.mT / 8**0.5
-    later = torch.arange(keys.shape[1]) > torch.arange(queries.shape[1])[:, None] + keys.shape[1] - queries.shape[1]
-    return scores.masked_fill(later, -torch.inf).softmax(-1) @ values
+    scores = queries @ keys.mT * (rule.scale or queries.shape[2] ** -0.5)
+    if rule.softcap is not None:
+        scores = rule.softcap * torch.tanh(scores / rule.softcap)
+    position = torch.arange(queries.shape[1])[:, None] + keys.shape[1] - queries.shape[1]
+    later, before = (
+        torch.arange(keys.shape[1]) > position,
+        torch.arange(keys.shape[1]) <= position - (rule.window or 10**6),
+    )
+    return scores.masked_fill(later | before, -torch.inf).softmax(-1) @ values
 
 
 @pytest.mark.parametrize("pieces", [[40], [1] * 40, [16, 16, 8], [3, 1, 30, 1, 5]])
@@ -54,11 +64,42 @@ def test_attention_in_pieces_is_attention_at_once(pieces: list[int], dtype: torc
         assert (result - _plain(*side)).abs().max() < bound
 
 
+RULES = [
+    AttentionRule(window=7),
+    AttentionRule(window=1),
+    AttentionRule(window=64),
+    AttentionRule(scale=0.9),
+    AttentionRule(softcap=1.5),
+    AttentionRule(window=16, scale=0.9, softcap=1.5),
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("kind", ["float32", "float16", "native"])
+def test_every_rule_holds_in_pieces_and_after_a_cut(kind: str, rule: AttentionRule) -> None:
+    if kind == "native" and native.refusal() is not None:
+        pytest.skip(f"the CPU kernels are {native.refusal()}")
+    spec = replace(SPEC, head_dim=16)
+    queries, keys, values = (_random(heads, 70, seed, 16) for heads, seed in ((6, 1), (2, 2), (2, 3)))
+    expected = _plain(queries, keys, values, rule)
+    for pieces in ([70], [1] * 70, [16, 16, 37, 1], [3, 1, 30, 1, 35]):
+        cache = NativeKVCache(spec, 100) if kind == "native" else KVCache(spec, 100, getattr(torch, kind))
+        cache.attend(1, queries, keys.flip(1), values.flip(1), rule)  # to be overwritten
+        cache.advance(70)
+        cache.truncate(0)
+        for count in pieces:
+            at = slice(cache.length, cache.length + count)
+            result = cache.attend(1, queries[:, at], keys[:, at], values[:, at], rule)
+            assert result.dtype == torch.float32
+            assert (result - expected[:, at]).abs().max() < (1e-5 if kind == "float32" else 5e-3)
+            cache.advance(count)
+
+
 @pytest.mark.parametrize("count", [1, 7, 40])
 def test_attention_written_out_is_attention(count: int) -> None:
     queries, keys, values = _random(6, count, 1), _random(2, 40, 2), _random(2, 40, 3)
     mask = torch.full((count, 40), -torch.inf).triu_(40 - count + 1)
-    result = _written_out(queries, keys.half(), values.half(), None if count == 1 else mask)
+    result = written_out(queries, keys.half(), values.half(), None if count == 1 else mask, PLAIN)
     torch.testing.assert_close(result, _plain(queries, keys.half().float(), values.half().float()))
 
 

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from localchat.engine.kv_cache import KVCache
 from localchat.errors import ContextOverflow, Stopped
 from localchat.model import cuda_graph
+from localchat.model.attention import AttentionRule
 from localchat.model.cuda_graph import GraphedDecoder
 from localchat.model.decoder import Decoder
 from localchat.model.spec import ModelSpec
@@ -34,27 +35,30 @@ class BlockCache:
     """The least that a graph needs of a cache: blocks that double, and plain attention for what is not replayed."""
 
     def __init__(self, spec: ModelSpec, context_length: int) -> None:
-        self.length, self._limit = 0, context_length
+        self.length, self.context_length = 0, context_length
         self._keys = [torch.zeros(spec.num_key_value_heads, 16, spec.head_dim) for _ in range(spec.num_layers)]
         self._values = [torch.zeros_like(keys) for keys in self._keys]
 
     def blocks(self, count: int) -> tuple[list[Tensor], list[Tensor]]:
-        if self.length + count > self._limit:
+        if self.length + count > self.context_length:
             raise ContextOverflow("The context is full.")
         while self.length + count > self._keys[0].shape[1]:
             for blocks in (self._keys, self._values):
                 blocks[:] = [torch.cat((block, torch.full_like(block, 1e4)), dim=1) for block in blocks]
         return self._keys, self._values
 
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, rule: AttentionRule) -> Tensor:
         end = self.length + queries.shape[1]
         for block, new in zip(self.blocks(queries.shape[1]), (keys, values), strict=True):
             block[layer][:, self.length : end] = new
         shared = queries.shape[0] // keys.shape[0]
         known, read = (block[layer][:, :end].repeat_interleave(shared, 0) for block in (self._keys, self._values))
-        scores = queries @ known.mT / queries.shape[2] ** 0.5
-        later = torch.arange(end) > torch.arange(self.length, end)[:, None]
-        return scores.masked_fill(later, -torch.inf).softmax(-1) @ read
+        scores = queries @ known.mT * (rule.scale or queries.shape[2] ** -0.5)
+        if rule.softcap is not None:
+            scores = (scores / rule.softcap).tanh() * rule.softcap
+        ahead = torch.arange(end) - torch.arange(self.length, end)[:, None]
+        hidden = (ahead > 0) if rule.window is None else (ahead > 0) | (ahead <= -rule.window)
+        return scores.masked_fill(hidden, -torch.inf).softmax(-1) @ read
 
     def advance(self, count: int) -> None:
         self.length += count
@@ -101,10 +105,28 @@ def recordings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Tape]]:
     yield tapes
 
 
+OTHER_WAYS = {
+    "positions": "rotary",
+    "layer_kinds": ("sliding", "full", "sliding"),
+    "sliding_window": 7,
+    "local_rope_theta": 100.0,
+    "rope_long_factors": (2.0, 3.0, 4.0, 5.0),
+    "original_context_length": 20,
+    "attention_softcap": 3.0,
+    "attention_scale": 0.5,
+    "embedding_scale": 2.0,
+    "logit_softcap": 4.0,
+}
+
+
 @torch.inference_mode()
-def test_replayed_tokens_have_the_logits_of_the_decoder(recordings: list[Tape]) -> None:
-    decoder = Decoder(SPEC, _weights())
-    graphed, cache, plain = GraphedDecoder(decoder), BlockCache(SPEC, 64), KVCache(SPEC, 64)
+@pytest.mark.parametrize(
+    "ways", [{}, OTHER_WAYS, OTHER_WAYS | {"attention_softcap": None}, {"positions": "learned", "norm": "layer"}]
+)
+def test_replayed_tokens_have_the_logits_of_the_decoder(ways: dict[str, Any], recordings: list[Tape]) -> None:
+    spec = SPEC.from_dict(SPEC.to_dict() | ways)
+    decoder = Decoder(spec, _weights(spec))
+    graphed, cache, plain = GraphedDecoder(decoder), BlockCache(spec, 64), KVCache(spec, 64)
     for piece in (TOKENS[:10], *TOKENS[10:40].split(1), TOKENS[40:45], *TOKENS[45:].split(1)):
         torch.testing.assert_close(graphed(piece, cache), decoder(piece, plain), rtol=1e-4, atol=1e-5)
     assert cache.length == len(TOKENS)

@@ -7,7 +7,7 @@ import torch
 from test_model_spec import SPEC
 
 from localchat.engine.kv_cache import KVCache
-from localchat.errors import BadWeights, Stopped
+from localchat.errors import BadWeights, ContextOverflow, Stopped
 from localchat.model.decoder import Decoder, RMSNorm, Weight
 from localchat.model.families import tensor_shapes
 from localchat.model.rope import RotaryPositions
@@ -87,6 +87,16 @@ def test_quantized_weights_give_the_logits_of_what_they_mean(tied: bool, monkeyp
     fast = Decoder(spec, quantized)(tokens, KVCache(spec, 64), all_logits=True)
     exact = Decoder(spec, meant)(tokens, KVCache(spec, 64), all_logits=True)
     torch.testing.assert_close(fast, exact, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_positions_that_were_not_learned_are_refused() -> None:
+    spec = SPEC.from_dict(SPEC.to_dict() | {"positions": "learned", "context_length": 20})
+    decoder, cache = Decoder(spec, _weights(spec)), KVCache(spec, 64)
+    decoder(_tokens(15), cache)
+    with pytest.raises(ContextOverflow, match="20"):
+        decoder(_tokens(6), cache)
+    assert cache.length == 15
 
 
 @pytest.mark.parametrize("fault", ["missing", "extra", "shape"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -17,11 +19,42 @@ from quant.spec import QuantSpec
 
 def test_every_family_and_source_names_every_tensor_once() -> None:
     for family in FAMILIES.values():
-        spec = replace(SPEC, family=family.name, attention_bias=family.attention_bias)
+        spec = replace(SPEC, family=family.name, num_key_value_heads=6, **family.spec)
         for kind in ("gguf", "huggingface"):
             plan = tensor_plan(spec, kind)
             assert list(plan) == list(tensor_shapes(spec))
-            assert len({source.name for source in plan.values()}) == len(plan)
+            lent = [(source.name, *(() if source.row_order is None else source.row_order)) for source in plan.values()]
+            assert len(set(lent)) == len(plan)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES])
+def test_names_in_ggufs_are_those_of_the_format(name: str) -> None:
+    spec = replace(SPEC, family=name, **FAMILIES[name].spec)
+    if name == "qwen3_moe":
+        spec = replace(spec, num_experts=4, experts_per_token=2, expert_intermediate_size=8)
+    architecture = next(arch for arch, known in gguf.MODEL_ARCH_NAMES.items() if known == FAMILIES[name].gguf)
+    known = {gguf.TENSOR_NAMES[tensor] for tensor in gguf.MODEL_TENSORS[architecture]}
+    for source in tensor_plan(spec, "gguf").values():
+        assert re.sub(r"blk\.\d+\.", "blk.{bid}.", source.name).rsplit(".", 1)[0] in known | {"output"}
+
+
+def test_parts_of_a_fused_tensor_are_all_of_it() -> None:
+    for name in ("phi3", "gpt2", "gpt_neox"):
+        spec = replace(SPEC, family=name, num_key_value_heads=6, **FAMILIES[name].spec)
+        for kind in ("gguf", "huggingface"):
+            rows: dict[str, list[int]] = {}
+            for source in tensor_plan(spec, kind).values():  # type: ignore[arg-type]
+                if source.row_order is not None:
+                    rows.setdefault(source.name, []).extend(source.row_order.tolist())
+            assert rows
+            assert all(sorted(each) == list(range(len(each))) for each in rows.values())
+
+
+def test_published_checkpoints_of_gpt2_are_spelled_without_a_prefix() -> None:
+    spec = replace(SPEC, family="gpt2", tied_embeddings=True, **FAMILIES["gpt2"].spec)
+    names = [source.name.removeprefix("transformer.") for source in tensor_plan(spec, "huggingface").values()]
+    check_tensors(spec, "huggingface", [*names, "h.0.attn.bias", "lm_head.weight"])
+    assert {source.name for source in tensor_plan(spec, "huggingface", names).values()} == set(names)
 
 
 def test_names_are_those_of_the_formats() -> None:

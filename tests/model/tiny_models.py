@@ -5,10 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    GraniteConfig,
+    LlamaConfig,
+    MistralConfig,
+    Olmo2Config,
+    Olmo3Config,
+    Phi3Config,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen3Config,
+    Qwen3MoeConfig,
+    SmolLM3Config,
+)
 
 LLAMA3_ROPE = {
     "rope_type": "llama3",
@@ -29,87 +45,123 @@ SIZES: dict[str, Any] = {
     "rms_norm_eps": 1e-5,
     "tie_word_embeddings": False,
 }
-CONFIGS: dict[str, LlamaConfig | Qwen2Config] = {
+NO_TOKENS: dict[str, Any] = {"pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
+EVEN = SIZES | {"head_dim": 8}
+PLAIN_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+LONGROPE = PLAIN_ROPE | {
+    "rope_type": "longrope",
+    "short_factor": [1.0, 1.1, 1.3],
+    "long_factor": [1.5, 3.0, 7.0],
+    "original_max_position_embeddings": 64,
+    "partial_rotary_factor": 0.75,
+}
+GEMMA_SIZES = (
+    EVEN
+    | {"num_hidden_layers": 4, "sliding_window": 24, "query_pre_attn_scalar": 8, "tie_word_embeddings": True}
+    | NO_TOKENS
+)
+GEMMA3_ROPE = {
+    "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 50000.0},
+    "sliding_attention": PLAIN_ROPE,
+}
+EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+CONFIGS: dict[str, PreTrainedConfig] = {
     "llama": LlamaConfig(**SIZES),
     "llama, tied, one key head a head": LlamaConfig(**SIZES | {"tie_word_embeddings": True, "num_key_value_heads": 6}),
     "llama, odd sizes, wide heads": LlamaConfig(
         **SIZES | {"hidden_size": 39, "intermediate_size": 51, "num_attention_heads": 3, "num_key_value_heads": 1},
         head_dim=22,
     ),
+    "llama, biases everywhere, gelu": LlamaConfig(**SIZES, attention_bias=True, mlp_bias=True, hidden_act="gelu"),
     "llama 3 rope": LlamaConfig(**SIZES, rope_parameters=LLAMA3_ROPE),
-    "llama, linear rope": LlamaConfig(
-        **SIZES, rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
+    "llama, linear rope": LlamaConfig(**SIZES, rope_parameters=PLAIN_ROPE | {"rope_type": "linear", "factor": 4.0}),
+    "llama, yarn": LlamaConfig(
+        **SIZES,
+        rope_parameters=PLAIN_ROPE | {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64},
     ),
+    "llama, yarn with all it has": LlamaConfig(
+        **SIZES,
+        rope_parameters=PLAIN_ROPE
+        | {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64, "beta_fast": 16.0}
+        | {"beta_slow": 2.0, "truncate": False, "mscale": 1.3, "mscale_all_dim": 0.7},
+    ),
+    "mistral": MistralConfig(**EVEN, sliding_window=24),
+    "mistral, everything seen": MistralConfig(**EVEN, sliding_window=None),
     "qwen2": Qwen2Config(**SIZES, rope_parameters={"rope_type": "default", "rope_theta": 1e6}),
     "qwen2, tied, odd sizes": Qwen2Config(
         **SIZES
         | {"hidden_size": 42, "intermediate_size": 61, "num_attention_heads": 3, "num_key_value_heads": 1}
         | {"tie_word_embeddings": True}
     ),
+    "qwen2, windows": Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=24, max_window_layers=1),
+    "qwen3": Qwen3Config(**SIZES, head_dim=12),
+    "qwen3_moe": Qwen3MoeConfig(**EVEN, **EXPERTS, norm_topk_prob=True),
+    "qwen3_moe, mixed": Qwen3MoeConfig(**EVEN, **EXPERTS, norm_topk_prob=False, mlp_only_layers=[1]),
+    "phi3": Phi3Config(**SIZES, **NO_TOKENS, original_max_position_embeddings=512, sliding_window=24),
+    "phi3, longrope": Phi3Config(
+        **SIZES, **NO_TOKENS, original_max_position_embeddings=64, rope_parameters=LONGROPE, sliding_window=None
+    ),
+    "smollm3": SmolLM3Config(**SIZES | {"num_hidden_layers": 4, "tie_word_embeddings": True}, **NO_TOKENS),
+    "smollm3, other layers": SmolLM3Config(**SIZES, **NO_TOKENS, no_rope_layers=[0, 1, 0]),
+    "granite": GraniteConfig(
+        **SIZES,
+        embedding_multiplier=3.0,
+        residual_multiplier=0.4,
+        attention_multiplier=0.2,
+        logits_scaling=1.7,
+    ),
+    "gemma2": Gemma2Config(**GEMMA_SIZES, attn_logit_softcapping=5.0, final_logit_softcapping=4.0),
+    "gemma2, uncapped": Gemma2Config(**GEMMA_SIZES, attn_logit_softcapping=None, final_logit_softcapping=None),
+    "gemma3_text": Gemma3TextConfig(**GEMMA_SIZES | {"num_hidden_layers": 7}, rope_parameters=GEMMA3_ROPE),
+    "gemma3_text, other layers": Gemma3TextConfig(
+        **GEMMA_SIZES | {"query_pre_attn_scalar": 12, "tie_word_embeddings": False},
+        layer_types=["sliding_attention", "full_attention", "full_attention", "sliding_attention"],
+        rope_parameters=GEMMA3_ROPE,
+    ),
+    "olmo2": Olmo2Config(**SIZES, **NO_TOKENS),
+    "olmo3": Olmo3Config(
+        **SIZES | {"num_hidden_layers": 5},
+        **NO_TOKENS,
+        sliding_window=24,
+        rope_parameters={
+            "full_attention": PLAIN_ROPE
+            | {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64, "attention_factor": 1.3},
+            "sliding_attention": PLAIN_ROPE,
+        },
+    ),
+    "gpt2": GPT2Config(vocab_size=97, n_embd=48, n_layer=3, n_head=6, n_positions=160, **NO_TOKENS),
+    "gpt_neox": GPTNeoXConfig(
+        **{key: value for key, value in SIZES.items() if key not in ("num_key_value_heads", "rms_norm_eps")},
+        **NO_TOKENS,
+        rope_parameters=PLAIN_ROPE | {"partial_rotary_factor": 0.25},
+    ),
+    "gpt_neox, one after the other": GPTNeoXConfig(
+        **{key: value for key, value in SIZES.items() if key not in ("num_key_value_heads", "rms_norm_eps")},
+        **NO_TOKENS,
+        use_parallel_residual=False,
+        rope_parameters=PLAIN_ROPE | {"partial_rotary_factor": 1.0},
+    ),
 }
 
 
-def reference_model(config: LlamaConfig | Qwen2Config, seed: int = 0) -> PreTrainedModel:
+def reference_model(config: PreTrainedConfig, seed: int = 0) -> PreTrainedModel:
     """Random weights large enough that every part of the model shows in the logits, biases and norms included."""
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             spread = 0.3 if parameter.ndim == 1 else 1.5 / parameter.shape[-1] ** 0.5
-            parameter.copy_(torch.randn_like(parameter) * spread + float("norm" in name))
+            parameter.copy_(torch.randn_like(parameter) * spread + _offset(config, name))
     return model
+
+
+def _offset(config: PreTrainedConfig, name: str) -> float:
+    """Weights of norms are about 1; Gemma adds that 1 itself."""
+    is_norm = any(part in name for part in ("norm", ".ln_")) and name.endswith("weight")
+    return float(is_norm and not config.model_type.startswith("gemma"))
 
 
 def save_checkpoint(model: PreTrainedModel, folder: Path) -> Path:
     """A Hugging Face checkpoint folder, as a user would have it."""
     model.save_pretrained(folder)
     return folder
-
-
-def write_gguf(model: PreTrainedModel, path: Path, matrix_type: str = "F32", **extra: float) -> Path:
-    """The model as llama.cpp's converter writes it: query and key rows of the llama family permuted.
-
-    Args:
-        matrix_type: GGUF's name of the type of the matrices.
-        extra: float metadata of the architecture, with underscores for dots.
-    """
-    config, state = model.config, model.state_dict()
-    name = config.model_type
-    writer = gguf.GGUFWriter(path, name)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    if getattr(config, "head_dim", None):
-        writer.add_key_length(config.head_dim)
-        writer.add_value_length(config.head_dim)
-        writer.add_rope_dimension_count(config.head_dim)
-    for key, value in extra.items():
-        writer.add_float32(f"{name}.{key.replace('_', '.')}", value)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[name.upper()], config.num_hidden_layers)
-    for theirs, tensor in state.items():
-        if theirs == "lm_head.weight" and config.tie_word_embeddings:
-            continue
-        values = tensor.numpy()
-        if name == "llama" and ".q_proj." in theirs:
-            values = _permuted(values, config.num_attention_heads)
-        if name == "llama" and ".k_proj." in theirs:
-            values = _permuted(values, config.num_key_value_heads)
-        stem, suffix = theirs.rsplit(".", 1)
-        kind = gguf.GGMLQuantizationType[matrix_type if tensor.ndim == 2 else "F32"]
-        writer.add_tensor(f"{names.get_name(stem)}.{suffix}", gguf.quantize(values, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def _permuted(rows: np.ndarray, heads: int) -> np.ndarray:
-    """`LlamaModel.permute` of llama.cpp's convert_hf_to_gguf.py."""
-    split = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
-    return np.ascontiguousarray(split.swapaxes(1, 2).reshape(rows.shape))
