@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from localchat.engine.kv_cache import NativeKVCache
 from localchat.engine.sampling import Sampler
@@ -30,7 +31,7 @@ _PROBES = 5
 _PRODUCTS = {
     "query, key, value": ("query", "key", "value"),
     "attention output": ("attention_output",),
-    "gate, up": ("gate", "up"),
+    "gate, up": ("router", "gate", "up"),
     "down": ("down",),
 }
 
@@ -125,8 +126,8 @@ def _parts(
     parts = []
     for name, spent in seconds.items():
         matrices = list(_matrices(plan, name))
-        weights = sum(matrix.out_features * matrix.in_features for matrix in matrices)
-        size = sum(matrix.tensor.nbytes for matrix in matrices)
+        weights = sum(share * matrix.out_features * matrix.in_features for matrix, share in matrices)
+        size = sum(share * matrix.tensor.nbytes for matrix, share in matrices)
         times = 1 if name == "output" and reads_once else tokens  # logits are made for the last token only
         operations = 2 * weights * times
         if name == "attention":
@@ -137,12 +138,17 @@ def _parts(
     return parts
 
 
-def _matrices(plan: Plan, part: str) -> Iterator[QuantLinear]:
+def _matrices(plan: Plan, part: str) -> Iterator[tuple[QuantLinear, float]]:
+    """What a part multiplies by, and the share of it that a token meets: of experts only a few."""
     if part == "output" and isinstance(plan.decoder.output, QuantLinear):
-        yield plan.decoder.output
+        yield plan.decoder.output, 1.0
+    spec, names = plan.spec, _PRODUCTS.get(part, ())
     for layer in plan.decoder.layers:
         assert isinstance(layer, DecoderLayer)
-        for name in _PRODUCTS.get(part, ()):
-            linear = getattr(layer, name)
-            if isinstance(linear, QuantLinear):
-                yield linear
+        blocks: list[tuple[nn.Module, float]] = [(layer, 1.0)]
+        if spec.has_experts(layer.index):
+            blocks += [(expert, spec.experts_per_token / spec.num_experts) for expert in layer.experts]
+        for block, share in blocks:
+            for name, linear in block.named_children():
+                if name in names and isinstance(linear, QuantLinear):
+                    yield linear, share

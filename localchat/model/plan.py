@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from localchat.errors import BadLogits
-from localchat.model.decoder import CacheLike, Check, Decoder, DecoderLayer
+from localchat.model.attention import CacheLike
+from localchat.model.decoder import Check, Decoder, DecoderLayer
+from localchat.model.norm import RMSNorm
 from localchat.model.spec import ModelSpec
 from quant.kernels import native
 from quant.linear import QuantEmbedding, QuantLinear
@@ -25,7 +27,9 @@ FEW_TOKENS = 8
 
 _MOST_SHARING_HEADS = 64  # kQueryRows of quant/kernels/cpu/table.h
 
-_LINEARS = ("query", "key", "value", "attention_output", "gate", "up", "down")  # the first three may have a bias
+_WITH_BIAS = ("query", "key", "value")
+_MLP = ("gate", "up", "down")
+_NORMS = ("attention_norm", "query_norm", "key_norm", "post_attention_norm", "mlp_norm", "post_mlp_norm")
 
 Segment = range | DecoderLayer
 """Layers by index that run in one native call, or one that runs through torch."""
@@ -66,6 +70,7 @@ class Plan:
         self.fallbacks: dict[str, str] = {}
         self._library = native.ready_library()
         layers = (native.Layer * spec.num_layers)()
+        self._experts: list[ctypes.Array[native.Expert]] = []  # what the layers point to
         runs: list[Segment] = []
         for index, layer in enumerate(decoder.layers):
             assert isinstance(layer, DecoderLayer)
@@ -73,7 +78,8 @@ class Plan:
                 self.fallbacks[f"layer {index}"] = reason
                 runs.append(layer)
                 continue
-            layers[index] = _native_layer(layer)
+            layers[index], experts = _native_layer(layer, spec)
+            self._experts.append(experts)
             if runs and isinstance(runs[-1], range):
                 runs[-1] = range(runs[-1].start, index + 1)
             else:
@@ -82,8 +88,9 @@ class Plan:
         self._by_layer: Sequence[Segment] = [
             piece for run in runs for piece in ([range(i, i + 1) for i in run] if isinstance(run, range) else [run])
         ]
-        self._embedding = self._matrix("embedding", decoder.embedding)
-        self._output = self._matrix("output", decoder.output)
+        learned, other_norm = spec.positions == "learned", spec.norm != "rms"
+        self._embedding = self._matrix("embedding", decoder.embedding, "has positions added" if learned else None)
+        self._output = self._matrix("output", decoder.output, "comes after another norm" if other_norm else None)
         shape = native_shape(spec)
         self._plan = self._library.quant_plan_new(
             ctypes.addressof(shape),
@@ -114,12 +121,15 @@ class Plan:
         hidden = self._few if count <= FEW_TOKENS else torch.empty(count, spec.hidden_size)
         logits = torch.empty((count, spec.vocab_size) if all_logits else spec.vocab_size)
         step.hidden, step.count, step.position = hidden.data_ptr(), count, cache.length
-        step.cosines, step.sines = self.decoder.rope.addresses(cache.length, count)
+        rope = self.decoder.rope.full(cache.context_length), self.decoder.rope.local
+        for rotation, positions in zip(step.rotations, rope, strict=True):
+            if positions is not None:
+                rotation.cosines, rotation.sines = positions.addresses(cache.length, count)
         step.cache, step.all_logits = cache.reserve(count), all_logits
         # The first native call embeds the tokens, and the last makes the logits.
         step.ids, step.logits = tokens.data_ptr(), None
         if self._embedding is None:
-            hidden[:count] = self.decoder.embedding(tokens)
+            hidden[:count] = self.decoder.embed(tokens, cache.length)
             step.ids = None
         for segment in self._segments if count <= FEW_TOKENS else self._by_layer:
             if check is not None:
@@ -131,7 +141,7 @@ class Plan:
             else:
                 if step.ids:
                     self._run(0, 0)
-                angles = self.decoder.rope.at(cache.length, count)
+                angles = self.decoder.rope.at(cache.length, count, cache.context_length)
                 hidden[:count] = segment.forward(hidden[:count], angles, cache)
             step.ids = None
         if not step.logits:
@@ -140,7 +150,7 @@ class Plan:
                 self._run(0, 0)
             else:
                 last = hidden[:count] if all_logits else hidden[count - 1 : count]
-                logits = self.decoder.output(self.decoder.output_norm(last)).view_as(logits)
+                logits = self.decoder.logits(last).view_as(logits)
         cache.advance(count)
         return logits
 
@@ -159,49 +169,97 @@ class Plan:
                 "The model computed no usable answer.", "Its weights may be damaged: get the model again."
             ) from error
 
-    def _matrix(self, name: str, module: nn.Module) -> native.Matrix | None:
-        if isinstance(module, QuantEmbedding) or (isinstance(module, QuantLinear) and _is_native(module)):
-            return native.Matrix.of(module.tensor)
-        self.fallbacks[name] = "is not quantized"
+    def _matrix(self, name: str, module: nn.Module, refusal: str | None) -> native.Matrix | None:
+        if refusal is None:
+            if isinstance(module, QuantEmbedding) or (isinstance(module, QuantLinear) and _is_native(module)):
+                return native.Matrix.of(module.tensor)
+            refusal = "is not quantized"
+        self.fallbacks[name] = refusal
         return None
 
 
 def native_shape(spec: ModelSpec) -> native.Shape:
+    scale = spec.head_dim**-0.5 if spec.attention_scale is None else spec.attention_scale
     return native.Shape(
-        spec.hidden_size,
-        spec.intermediate_size,
-        spec.num_layers,
-        spec.num_heads,
-        spec.num_key_value_heads,
-        spec.head_dim,
-        spec.rms_norm_eps,
+        hidden_size=spec.hidden_size,
+        intermediate_size=spec.intermediate_size,
+        num_layers=spec.num_layers,
+        num_heads=spec.num_heads,
+        num_key_value_heads=spec.num_key_value_heads,
+        head_dim=spec.head_dim,
+        num_experts=spec.num_experts,
+        experts_per_token=spec.experts_per_token,
+        expert_intermediate_size=spec.expert_intermediate_size,
+        normalize_expert_weights=spec.normalize_expert_weights,
+        rotary_dim=spec.turning_channels,
+        rms_norm_eps=spec.rms_norm_eps,
+        norm_heads=spec.qk_norm == "head",
+        activation=native.ACTIVATIONS.index(spec.activation) if spec.activation in native.ACTIVATIONS else 0,
+        attention_scale=scale,
+        attention_softcap=spec.attention_softcap or 0,
+        embedding_scale=spec.embedding_scale,
+        residual_scale=spec.residual_scale,
+        logit_scale=spec.logit_scale,
+        logit_softcap=spec.logit_softcap or 0,
     )
 
 
 def _layer_refusal(layer: nn.Module, spec: ModelSpec) -> str | None:
     """Why native code cannot run this layer."""
     assert isinstance(layer, DecoderLayer)
-    if not all(_is_native(getattr(layer, name)) for name in _LINEARS):
+    features = {
+        f"has norms of the kind {spec.norm}": spec.norm != "rms",
+        "runs attention and MLP side by side": spec.parallel_residual,
+        "has an MLP without a gate": not spec.gated_mlp,
+        f"has the activation {spec.activation}": spec.activation not in native.ACTIVATIONS,
+        f"has a head_dim of {layer.head_dim}, which is no multiple of 16": layer.head_dim % 16 != 0,
+        f"has more than {_MOST_SHARING_HEADS} heads for one key head": (
+            spec.num_heads > _MOST_SHARING_HEADS * spec.num_key_value_heads
+        ),
+    }
+    if (reason := next((reason for reason, holds in features.items() if holds), None)) is not None:
+        return reason
+    matrices = _matrices(layer, spec)
+    if not all(_is_native(matrix) for matrix in matrices.values()):
         return "has matrices that are not quantized"
-    if any(getattr(layer, name).bias is not None for name in _LINEARS[3:]):
+    if any(matrix.bias is not None for name, matrix in matrices.items() if name not in _WITH_BIAS):
         return "has a bias where native code adds none"
-    if layer.head_dim % 16:
-        return f"has a head_dim of {layer.head_dim}, which is no multiple of 16"
-    if spec.num_heads > _MOST_SHARING_HEADS * spec.num_key_value_heads:
-        return f"has more than {_MOST_SHARING_HEADS} heads for one key head"
     return None
+
+
+def _matrices(layer: DecoderLayer, spec: ModelSpec) -> dict[str, QuantLinear]:
+    """The matrices of a layer with gated MLPs, by name; those of experts with their number."""
+    has_experts = spec.has_experts(layer.index)
+    names = [*_WITH_BIAS, "attention_output", *(("router",) if has_experts else _MLP)]
+    experts = enumerate(layer.experts if has_experts else ())
+    return {name: getattr(layer, name) for name in names} | {
+        f"{number} {name}": getattr(expert, name) for number, expert in experts for name in _MLP
+    }
 
 
 def _is_native(linear: nn.Module) -> bool:
     return isinstance(linear, QuantLinear) and isinstance(linear.kernel, native.NativeKernel)
 
 
-def _native_layer(layer: DecoderLayer) -> native.Layer:
-    matrices = {name: native.Matrix.of(getattr(layer, name).tensor) for name in _LINEARS}
-    biases = {f"{name}_bias": getattr(layer, name).bias for name in _LINEARS[:3]}
-    return native.Layer(
-        attention_norm=layer.attention_norm.weight.data_ptr(),
-        mlp_norm=layer.mlp_norm.weight.data_ptr(),
+def _native_layer(layer: DecoderLayer, spec: ModelSpec) -> tuple[native.Layer, ctypes.Array[native.Expert]]:
+    """The layer as native code sees it, and what that points to."""
+    matrices = {name: native.Matrix.of(matrix.tensor) for name, matrix in _matrices(layer, spec).items()}
+    numbers = range(spec.num_experts if spec.has_experts(layer.index) else 0)
+    experts = (native.Expert * len(numbers))(
+        *(native.Expert(*(matrices.pop(f"{number} {name}") for name in _MLP)) for number in numbers)
+    )
+    biases = {f"{name}_bias": getattr(layer, name).bias for name in _WITH_BIAS}
+    sliding_turn_apart = spec.local_rope_theta is not None and spec.is_sliding(layer.index)
+    native_layer = native.Layer(
         **matrices,
         **{name: None if bias is None else bias.data_ptr() for name, bias in biases.items()},
+        **{name: _norm_weight(getattr(layer, name)) for name in _NORMS},
+        experts=ctypes.addressof(experts) if numbers else None,
+        window=layer.rule.window or 0,
+        rotation=-1 if not layer.rotates else int(sliding_turn_apart),
     )
+    return native_layer, experts
+
+
+def _norm_weight(norm: nn.Module) -> int | None:
+    return norm.weight.data_ptr() if isinstance(norm, RMSNorm) else None

@@ -21,6 +21,9 @@ from quant.tensor import QuantTensor
 INSTRUCTION_SETS: Final = ("avx512", "avxvnni", "avx2", "neon", "portable")
 """All there are, on any processor; LOCALCHAT_KERNEL may name one."""
 
+ACTIVATIONS: Final = ("silu", "gelu_tanh")
+"""Of the gate, in the order of `QuantActivation`."""
+
 PARTS: Final = (
     "embedding",
     "norm",
@@ -62,6 +65,12 @@ class Matrix(ctypes.Structure):
         )
 
 
+class Expert(ctypes.Structure):
+    """`QuantExpert`."""
+
+    _fields_ = [("gate", Matrix), ("up", Matrix), ("down", Matrix)]
+
+
 class Layer(ctypes.Structure):
     """`QuantLayer`."""
 
@@ -73,11 +82,19 @@ class Layer(ctypes.Structure):
         ("query_bias", _Pointer),
         ("key_bias", _Pointer),
         ("value_bias", _Pointer),
+        ("query_norm", _Pointer),
+        ("key_norm", _Pointer),
         ("attention_output", Matrix),
+        ("post_attention_norm", _Pointer),
         ("mlp_norm", _Pointer),
         ("gate", Matrix),
         ("up", Matrix),
         ("down", Matrix),
+        ("router", Matrix),
+        ("experts", _Pointer),
+        ("post_mlp_norm", _Pointer),
+        ("window", _Int),
+        ("rotation", ctypes.c_int32),
     ]
 
 
@@ -91,7 +108,20 @@ class Shape(ctypes.Structure):
         ("num_heads", _Int),
         ("num_key_value_heads", _Int),
         ("head_dim", _Int),
+        ("num_experts", _Int),
+        ("experts_per_token", _Int),
+        ("expert_intermediate_size", _Int),
+        ("normalize_expert_weights", ctypes.c_int32),
+        ("rotary_dim", _Int),
         ("rms_norm_eps", ctypes.c_float),
+        ("norm_heads", ctypes.c_int32),
+        ("activation", ctypes.c_int32),
+        ("attention_scale", ctypes.c_float),
+        ("attention_softcap", ctypes.c_float),
+        ("embedding_scale", ctypes.c_float),
+        ("residual_scale", ctypes.c_float),
+        ("logit_scale", ctypes.c_float),
+        ("logit_softcap", ctypes.c_float),
     ]
 
 
@@ -107,6 +137,12 @@ class Cache(ctypes.Structure):
     _fields_ = [("layers", _Pointer), ("capacity", _Int)]
 
 
+class Rotation(ctypes.Structure):
+    """`QuantRotation`."""
+
+    _fields_ = [("cosines", _Pointer), ("sines", _Pointer)]
+
+
 class Step(ctypes.Structure):
     """`QuantStep`."""
 
@@ -115,8 +151,7 @@ class Step(ctypes.Structure):
         ("hidden", _Pointer),
         ("count", _Int),
         ("position", _Int),
-        ("cosines", _Pointer),
-        ("sines", _Pointer),
+        ("rotations", Rotation * 2),
         ("cache", Cache),
         ("first_layer", _Int),
         ("last_layer", _Int),
@@ -167,7 +202,7 @@ def library() -> ctypes.CDLL | str:
     lib.quant_set_threads.argtypes = [ctypes.c_int32]
     lib.quant_matmul.argtypes = [_Pointer, _Pointer, _Int, _Pointer]
     lib.quant_rows.argtypes = [_Pointer, _Pointer, _Int, _Pointer]
-    lib.quant_attend.argtypes = [_Pointer, _Pointer, _Int, _Int, _Int, _Pointer, _Pointer, _Pointer, _Pointer]
+    lib.quant_attend.argtypes = [_Pointer, _Pointer, _Int, _Int, _Int, _Int, *([_Pointer] * 4)]
     lib.quant_plan_new.argtypes = [_Pointer] * 5
     lib.quant_plan_free.argtypes = [_Pointer]
     lib.quant_plan_free.restype = None

@@ -24,20 +24,45 @@ struct QuantMatrix {
   const uint16_t* minimums;  // float16, the shape of `scales`; null: symmetric, int4 is then (code - 8) * scale
 };
 
-// One layer: RMSNorm, attention with rotary positions, RMSNorm, SwiGLU; float32 norms and biases (biases may be null).
+struct QuantExpert {
+  QuantMatrix gate, up, down;
+};
+
+// One layer: attention and a gated MLP, each added to the residual stream. All norms are RMSNorms; norms and biases are
+// float32, and null where the layer has none.
 struct QuantLayer {
   const float* attention_norm;
   QuantMatrix query, key, value;
   const float *query_bias, *key_bias, *value_bias;
+  const float *query_norm, *key_norm;  // before the rotation; see `QuantShape.norm_heads`
   QuantMatrix attention_output;
+  const float* post_attention_norm;  // of what is then added to the residual stream
   const float* mlp_norm;
   QuantMatrix gate, up, down;
+  QuantMatrix router;          // [num_experts, hidden_size], where there are `experts` in place of the one MLP
+  const QuantExpert* experts;  // [num_experts], or null
+  const float* post_mlp_norm;
+  int64_t window;    // tokens that a token sees, itself included; 0: all before it
+  int32_t rotation;  // index into `QuantStep.rotations`, or -1 for no rotary positions
 };
+
+enum QuantActivation { QUANT_SILU = 0, QUANT_GELU_TANH = 1 };
 
 struct QuantShape {
   int64_t hidden_size, intermediate_size, num_layers;
   int64_t num_heads, num_key_value_heads, head_dim;
+  int64_t num_experts, experts_per_token, expert_intermediate_size;
+  int32_t normalize_expert_weights;  // so that those of a token are 1 together
+  int64_t rotary_dim;                // channel i of a head turns with channel i + rotary_dim / 2; the rest stays
   float rms_norm_eps;
+  int32_t norm_heads;         // 1: query_norm and key_norm are of each head; 0: of all heads of a token together
+  int32_t activation;         // of the gate
+  float attention_scale;      // of scores
+  float attention_softcap;    // scores s become cap * tanh(s / cap); 0: they stay
+  float embedding_scale;      // of the embedding
+  float residual_scale;       // of what a layer adds
+  float logit_scale;          // of the logits
+  float logit_softcap;        // after that, as `attention_softcap`
 };
 
 // Keys and values of one layer, float16: keys [num_key_value_heads][capacity / 16][head_dim][16 tokens], so that a
@@ -52,14 +77,19 @@ struct QuantCache {
   int64_t capacity;  // tokens, a multiple of 16
 };
 
+// Rotary positions of the tokens of a step.
+struct QuantRotation {
+  const float* cosines;  // [count, rotary_dim]
+  const float* sines;    // [count, rotary_dim], those of the first half negated
+};
+
 // What one forward pass does: `count` tokens at positions from `position` on, through some of the layers.
 struct QuantStep {
   const int64_t* ids;  // [count], or null to go on from `hidden`
   float* hidden;       // [count, hidden_size]: the residual stream, read unless `ids` are given, and written
   int64_t count;
   int64_t position;
-  const float* cosines;  // [count, head_dim], of these positions
-  const float* sines;    // [count, head_dim], those of the first half negated
+  QuantRotation rotations[2];
   QuantCache cache;
   int64_t first_layer, last_layer;  // the layers from the first up to, not including, the last
   float* logits;                    // [vocab_size] after the last token, or of every token; null for none
@@ -90,10 +120,11 @@ QUANT_API int32_t quant_matmul(const QuantMatrix* matrix, const float* x, int64_
 // Rows of a matrix as float32 [count, columns].
 QUANT_API int32_t quant_rows(const QuantMatrix* matrix, const int64_t* ids, int64_t count, float* y);
 
-// Puts keys and values [count, heads * head_dim] (rotated) at `position` on and attends causally: queries and `y`
-// [count, num_heads * head_dim].
-QUANT_API int32_t quant_attend(const QuantShape* shape, const QuantCache* cache, int64_t layer, int64_t position,
-                               int64_t count, const float* queries, const float* keys, const float* values, float* y);
+// Puts keys and values [count, heads * head_dim] (rotated) at `position` on and attends causally, to `window` tokens
+// unless it is 0: queries and `y` [count, num_heads * head_dim].
+QUANT_API int32_t quant_attend(const QuantShape* shape, const QuantCache* cache, int64_t layer, int64_t window,
+                               int64_t position, int64_t count, const float* queries, const float* keys, const float* values,
+                               float* y);
 
 // `embedding` and `output` may be null: no step may then have ids, or ask for logits. Null when memory runs out.
 QUANT_API QuantPlan* quant_plan_new(const QuantShape* shape, const QuantLayer* layers, const QuantMatrix* embedding,

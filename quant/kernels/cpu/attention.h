@@ -69,9 +69,10 @@ inline void weigh(const float* weights, const uint16_t* values, int64_t tokens, 
   }
 }
 
-// From scores to exp(score - largest) in place, for the first `seen` of `tokens`; the others weigh nothing.
-inline void soften(float* scores, int64_t seen, int64_t tokens, float* largest_, float* weight) {
+// From scores to exp(score - largest) in place, for those from `first` up to `seen` of `tokens`; the others weigh nothing.
+inline void soften(float* scores, int64_t first, int64_t seen, int64_t tokens, float* largest_, float* weight) {
   const int64_t end = (tokens + 15) / 16 * 16;
+  for (int64_t t = 0; t < first; t++) scores[t] = -INFINITY;
   for (int64_t t = seen; t < end; t++) scores[t] = -INFINITY;
   F most = load(scores);
   for (int64_t t = 16; t < end; t += 16) most = max(most, load(scores + t));
@@ -109,9 +110,11 @@ void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scr
     });
   }
   for (int64_t r = 0; r < rows; r++) {
-    const int64_t seen = span.position + span.first_token + r / span.heads + 1 - span.first_key;
-    if (seen > 0) {
-      soften(scores + r * kSpan, seen < count ? seen : count, count, out.largest + r, out.weights + r);
+    const int64_t end = span.position + span.first_token + r / span.heads + 1 - span.first_key;
+    const int64_t seen = end < count ? end : count, first = span.window && end > span.window ? end - span.window : 0;
+    if (seen > first) {
+      if (span.softcap) cap(scores + r * kSpan, span.softcap, (count + 15) / 16 * 16);
+      soften(scores + r * kSpan, first, seen, count, out.largest + r, out.weights + r);
     } else {
       for (int64_t t = 0; t < count; t++) scores[r * kSpan + t] = 0;
       out.largest[r] = -INFINITY;

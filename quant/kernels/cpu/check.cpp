@@ -113,6 +113,21 @@ void add_products(Random& random, std::vector<Task>& tasks) {
   }
 }
 
+QuantShape shape_of(int64_t hidden_size, int64_t intermediate_size, int64_t num_layers, int64_t heads,
+                    int64_t key_value_heads, int64_t head_dim) {
+  QuantShape shape{};
+  shape.hidden_size = hidden_size;
+  shape.intermediate_size = intermediate_size;
+  shape.num_layers = num_layers;
+  shape.num_heads = heads;
+  shape.num_key_value_heads = key_value_heads;
+  shape.head_dim = shape.rotary_dim = head_dim;
+  shape.rms_norm_eps = 1e-5f;
+  shape.attention_scale = 1.0f / std::sqrt((float)head_dim);
+  shape.embedding_scale = shape.residual_scale = shape.logit_scale = 1.0f;
+  return shape;
+}
+
 // A cache whose memory starts as zeros.
 struct Cache {
   std::vector<std::vector<uint16_t>> keys, values;
@@ -132,7 +147,9 @@ void add_attention(Random& random, std::vector<Task>& tasks) {
   for (int64_t head_dim : {16, 48, 64, 128}) {
     for (int64_t shared : {1, 3, 8}) {
       const int64_t key_value_heads = 2, heads = key_value_heads * shared;
-      const QuantShape shape = {heads * head_dim, 32, 1, heads, key_value_heads, head_dim, 1e-5f};
+      QuantShape shape = shape_of(heads * head_dim, 32, 1, heads, key_value_heads, head_dim);
+      const int64_t window = shared == 3 ? 20 : shared == 8 ? 131 : 0;
+      if (shared == 8) shape.attention_softcap = 3.0f;
       const std::vector<int64_t> counts = {150, 1, 2, 9, 5, 8, 33};
       const int64_t total = 208;
       const auto queries = random.floats(total * heads * head_dim, 2);
@@ -146,7 +163,7 @@ void add_attention(Random& random, std::vector<Task>& tasks) {
                          int32_t status = QUANT_OK;
                          for (int64_t count : counts) {
                            status = std::max(
-                               status, quant_attend(&shape, &cache.view, 0, position, count,
+                               status, quant_attend(&shape, &cache.view, 0, window, position, count,
                                                     queries.data() + position * heads * head_dim,
                                                     keys.data() + position * key_value_heads * head_dim,
                                                     values.data() + position * key_value_heads * head_dim,
@@ -159,10 +176,10 @@ void add_attention(Random& random, std::vector<Task>& tasks) {
   }
 }
 
-// Two layers of random weights.
+// Two layers of random weights, with little in them or with all that there is.
 struct Decoder {
   static constexpr int64_t kVocabulary = 70, kTokens = 40;
-  const QuantShape shape = {128, 192, 2, 4, 2, 32, 1e-5f};
+  QuantShape shape = shape_of(128, 192, 2, 4, 2, 32);
   std::vector<std::unique_ptr<Matrix>> matrices;
   std::vector<std::vector<float>> vectors;
   std::vector<QuantLayer> layers;
@@ -171,7 +188,16 @@ struct Decoder {
   std::vector<int64_t> ids;
   std::vector<float> cosines, sines;
 
-  explicit Decoder(Random& random) {
+  Decoder(Random& random, bool rich) {
+    if (rich) {
+      shape.rotary_dim = 24;
+      shape.norm_heads = 1;
+      shape.activation = QUANT_GELU_TANH;
+      shape.attention_softcap = shape.logit_softcap = 5.0f;
+      shape.embedding_scale = 3.0f;
+      shape.residual_scale = 0.5f;
+      shape.logit_scale = 0.7f;
+    }
     const int64_t query_size = shape.num_heads * shape.head_dim;
     const int64_t key_value_size = shape.num_key_value_heads * shape.head_dim;
     const auto matrix = [&](int64_t rows, int64_t columns) {
@@ -195,16 +221,25 @@ struct Decoder {
       layer.gate = matrix(shape.intermediate_size, shape.hidden_size);
       layer.up = matrix(shape.intermediate_size, shape.hidden_size);
       layer.down = matrix(shape.hidden_size, shape.intermediate_size);
+      if (rich) {
+        layer.query_norm = vector(shape.head_dim, 1);
+        layer.key_norm = vector(shape.head_dim, 1);
+        layer.post_attention_norm = vector(shape.hidden_size, 1);
+        layer.post_mlp_norm = vector(shape.hidden_size, 1);
+        layer.window = i == 0 ? 7 : 0;
+        layer.rotation = i == 0 ? 1 : -1;
+        if (i == 1) layer.attention_norm = nullptr;
+      }
       layers.push_back(layer);
     }
     embedding = matrix(kVocabulary, shape.hidden_size);
     output_norm = vector(shape.hidden_size, 1);
     for (int64_t t = 0; t < kTokens; t++) {
       ids.push_back((int64_t)(random.bits() % (uint32_t)kVocabulary));
-      for (int64_t i = 0; i < shape.head_dim; i++) {
-        const float angle = (float)t / (float)(1 + i % (shape.head_dim / 2));
+      for (int64_t i = 0; i < shape.rotary_dim; i++) {
+        const float angle = (float)t / (float)(1 + i % (shape.rotary_dim / 2));
         cosines.push_back(std::cos(angle));
-        sines.push_back(i < shape.head_dim / 2 ? -std::sin(angle) : std::sin(angle));
+        sines.push_back(i < shape.rotary_dim / 2 ? -std::sin(angle) : std::sin(angle));
       }
     }
   }
@@ -223,8 +258,9 @@ struct Decoder {
       step.hidden = hidden.data();
       step.count = count;
       step.position = position;
-      step.cosines = cosines.data() + position * shape.head_dim;
-      step.sines = sines.data() + position * shape.head_dim;
+      for (QuantRotation& rotation : step.rotations) {
+        rotation = {cosines.data() + position * shape.rotary_dim, sines.data() + position * shape.rotary_dim};
+      }
       step.cache = cache.view;
       step.last_layer = shape.num_layers;
       step.logits = result.values.data() + position * kVocabulary;
@@ -239,8 +275,10 @@ struct Decoder {
 
 // A sum that is rounded differently may move a code of an activation by one, hence the tolerance.
 void add_decoder(Random& random, std::vector<Task>& tasks) {
-  const auto decoder = std::make_shared<Decoder>(random);
-  tasks.push_back({"a decoder", 0.02, [=] { return decoder->run(); }});
+  for (bool rich : {false, true}) {
+    const auto decoder = std::make_shared<Decoder>(random, rich);
+    tasks.push_back({rich ? "a decoder with all" : "a decoder", 0.02, [=] { return decoder->run(); }});
+  }
 }
 
 // Root mean square of the difference over that of `expected`; infinite where only one is not a number.

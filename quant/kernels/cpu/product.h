@@ -243,8 +243,9 @@ void product(const QuantMatrix& matrix, int64_t first, int64_t last, const Activ
              scratch);
 }
 
-bool gated(const QuantMatrix& gate, const QuantMatrix& up, int64_t first, int64_t last, const Activations& x,
-           int64_t count, const Activations& out, float* products, uint8_t* scratch) {
+template <QuantActivation Activation>
+bool gated_as(const QuantMatrix& gate, const QuantMatrix& up, int64_t first, int64_t last, const Activations& x,
+              int64_t count, const Activations& out, float* products, uint8_t* scratch) {
   float* gates = products;
   float* ups = products + count * kPanelRows;
   Finite finite;
@@ -253,12 +254,18 @@ bool gated(const QuantMatrix& gate, const QuantMatrix& up, int64_t first, int64_
     product_to(up, tile, tile + 2, x, count, {ups, kPanelRows, kPanelRows, nullptr, false}, scratch);
     for (int64_t m = 0; m < count; m++) {
       const float *g = gates + m * kPanelRows, *u = ups + m * kPanelRows;
-      F a = swiglu(load(g), load(u)), b = swiglu(load(g + 16), load(u + 16));
+      F a = gated_lanes<Activation>(load(g), load(u)), b = gated_lanes<Activation>(load(g + 16), load(u + 16));
       finite.see(a, b);
       quantize_group(a, b, out.from(m), tile / 2);
     }
   }
   return finite.all();
+}
+
+bool gated(const QuantMatrix& gate, const QuantMatrix& up, int64_t first, int64_t last, const Activations& x,
+           int64_t count, QuantActivation activation, const Activations& out, float* products, uint8_t* scratch) {
+  const auto chosen = activation == QUANT_SILU ? gated_as<QUANT_SILU> : gated_as<QUANT_GELU_TANH>;
+  return chosen(gate, up, first, last, x, count, out, products, scratch);
 }
 
 }  // namespace

@@ -78,18 +78,22 @@ bool quantize(const float* x, Activations out) {
   return finite.all();
 }
 
-// RMSNorm (Zhang and Sennrich, 2019) and quantization.
-bool norm(const float* x, const float* weight, float eps, Activations out, const Activations* rest) {
+inline float sum_of_squares(const float* x, int64_t n) {
   F squares[4] = {zero(), zero(), zero(), zero()};
   int64_t i = 0;
-  for (; i + 64 <= out.columns; i += 64) {
+  for (; i + 64 <= n; i += 64) {
     for (int j = 0; j < 4; j++) {
       F v = load(x + i + j * 16);
       squares[j] = fma(v, v, squares[j]);
     }
   }
-  for (; i < out.columns; i += 16) squares[0] = fma(load(x + i), load(x + i), squares[0]);
-  const float total = sum(add(add(squares[0], squares[1]), add(squares[2], squares[3])));
+  for (; i < n; i += 16) squares[0] = fma(load(x + i), load(x + i), squares[0]);
+  return sum(add(add(squares[0], squares[1]), add(squares[2], squares[3])));
+}
+
+// RMSNorm (Zhang and Sennrich, 2019) and quantization.
+bool norm(const float* x, const float* weight, float eps, Activations out, const Activations* rest) {
+  const float total = sum_of_squares(x, out.columns);
   const F factor = set(1.0f / std::sqrt(total / (float)out.columns + eps));
   Finite finite;
   for (int64_t g = 0; g < out.groups(); g++) {
@@ -102,12 +106,54 @@ bool norm(const float* x, const float* weight, float eps, Activations out, const
   return finite.all() && total < INFINITY;
 }
 
-// silu(gate) * up.
-inline F swiglu(F gate, F up) { return mul(div(gate, add(set(1.0f), exponential(sub(zero(), gate)))), up); }
+// RMSNorm in place.
+bool norm_floats(float* x, const float* weight, float eps, int64_t n) {
+  const float total = sum_of_squares(x, n);
+  const F factor = set(1.0f / std::sqrt(total / (float)n + eps));
+  for (int64_t i = 0; i < n; i += 16) store(x + i, mul(mul(load(x + i), factor), load(weight + i)));
+  return total < INFINITY;
+}
 
-// Rotary positions, half-split: channel i turns with channel i + head_dim / 2.
-void rotate(float* head, const float* cosines, const float* sines, int64_t head_dim) {
-  const int64_t half = head_dim / 2;
+// to += scale * from; with no `from`, to = scale * to.
+void add_scaled(float* to, const float* from, float scale, int64_t n) {
+  const F factor = set(scale);
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    store(to + i, from ? fma(factor, load(from + i), load(to + i)) : mul(factor, load(to + i)));
+  }
+  for (; i < n; i++) to[i] = from ? to[i] + scale * from[i] : scale * to[i];
+}
+
+// cap * tanh(x / cap).
+inline F capped(F x, F cap) {
+  const F grown = exponential(mul(div(x, cap), set(2.0f)));
+  return mul(cap, sub(set(1.0f), div(set(2.0f), add(grown, set(1.0f)))));
+}
+
+void cap(float* x, float limit, int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, capped(load(x + i), set(limit)));
+  if (i == n) return;
+  float lanes[16] = {};
+  for (int64_t j = i; j < n; j++) lanes[j - i] = x[j];
+  store(lanes, capped(load(lanes), set(limit)));
+  for (int64_t j = i; j < n; j++) x[j] = lanes[j - i];
+}
+
+// gate / (1 + exp(-steepness)) * up: with the gate itself silu; with what approximates its normal distribution, gelu
+// (Hendrycks and Gimpel, 2016, their form with tanh).
+template <QuantActivation Activation> inline F gated_lanes(F gate, F up) {
+  F steepness = gate;
+  if (Activation == QUANT_GELU_TANH) {
+    const F cube = mul(mul(gate, gate), gate);
+    steepness = mul(set(1.5957691216f), fma(set(0.044715f), cube, gate));  // 2 sqrt(2 / pi)
+  }
+  return mul(div(gate, add(set(1.0f), exponential(sub(zero(), steepness)))), up);
+}
+
+// Rotary positions, half-split: channel i turns with channel i + rotary_dim / 2.
+void rotate(float* head, const float* cosines, const float* sines, int64_t rotary_dim) {
+  const int64_t half = rotary_dim / 2;
   for (int64_t i = 0; i < half; i++) {
     float a = head[i], b = head[i + half];
     head[i] = a * cosines[i] + b * sines[i];

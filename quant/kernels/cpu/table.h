@@ -36,10 +36,12 @@ struct AttentionSpan {
   int64_t heads;         // that share the keys
   int64_t head_dim;
   float scale;
+  float softcap;  // of the scores; 0 for none
   const uint16_t* keys;
   const uint16_t* values;
   int64_t first_token, last_token;  // of the queries
   int64_t position;                 // of query token 0: it sees the keys up to its own position
+  int64_t window;                   // keys that a query sees at most, up to its own; 0: all
   int64_t first_key, last_key;      // of the span; first_key is a multiple of kSpan
 
   int64_t rows() const { return (last_token - first_token) * heads; }
@@ -60,17 +62,24 @@ struct Table {
   bool (*quantize)(const float* x, Activations out);
   bool (*norm)(const float* x, const float* weight, float eps, Activations out, const Activations* rest);
 
+  // RMSNorm in place; false when a value is not finite.
+  bool (*norm_floats)(float* x, const float* weight, float eps, int64_t n);
+  // to += scale * from, or to = scale * to with no `from`.
+  void (*add_scaled)(float* to, const float* from, float scale, int64_t n);
+  // x becomes cap * tanh(x / cap).
+  void (*cap)(float* x, float cap, int64_t n);
+
   // Tiles [first, last) of x W' + bias, or added to y; y is where the first tile's first row goes for token 0, and
   // tokens lie `stride` apart. `scratch` has kScratchBytes.
   void (*product)(const QuantMatrix& matrix, int64_t first, int64_t last, const Activations& x, int64_t count, float* y,
                   int64_t stride, const float* bias, bool accumulate, uint8_t* scratch);
-  // Tiles [first, last), first even, of silu(x G') * (x U'), quantized into `out`. False when a value is not finite.
+  // Tiles [first, last), first even, of activation(x G') * (x U'), quantized into `out`. False when a value is not finite.
   // `products` has room for 2 x count x kPanelRows floats.
   bool (*gated)(const QuantMatrix& gate, const QuantMatrix& up, int64_t first, int64_t last, const Activations& x,
-                int64_t count, const Activations& out, float* products, uint8_t* scratch);
+                int64_t count, QuantActivation activation, const Activations& out, float* products, uint8_t* scratch);
 
   void (*row)(const QuantMatrix& matrix, int64_t row, float* y);
-  void (*rotate)(float* head, const float* cosines, const float* sines, int64_t head_dim);
+  void (*rotate)(float* head, const float* cosines, const float* sines, int64_t rotary_dim);
   void (*put)(const float* key, const float* value, int64_t head_dim, int64_t position, uint16_t* keys,
               uint16_t* values);
   void (*attend)(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scratch);
