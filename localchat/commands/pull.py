@@ -1,4 +1,4 @@
-"""`localchat pull NAME`: fetch a model of the catalogue, verify it, quantize it, install it."""
+"""`localchat pull NAME | hf:OWNER/REPOSITORY`: fetch a model, verify it, quantize it, install it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import typer
 
 from localchat.commands.progress import ProgressLine, say
 from localchat.errors import LocalChatError
-from localchat.hub.catalogue import CatalogueEntry, find
-from localchat.hub.installation import pull_entry
-from localchat.hub.pull_events import PullDone, PullEvent, PullFailed, PullProgress, to_json
+from localchat.hub.catalogue import CatalogueEntry, catalogue, find
+from localchat.hub.hub_name import PREFIX, HubName, parse_hub_name
+from localchat.hub.installation import pull_entry, pull_from_hub
+from localchat.hub.installed import installed_models
+from localchat.hub.pull_events import OnProgress, PullDone, PullEvent, PullFailed, PullProgress, to_json
 from localchat.hub.pull_job import ending_is_interrupting
 
 STAGES = {
@@ -25,30 +27,97 @@ STAGES = {
 def register(app: typer.Typer) -> None:
     @app.command()
     def pull(
-        name: Annotated[str, typer.Argument(help="A name of the catalogue; `localchat models` lists them.")],
+        name: Annotated[
+            str | None,
+            typer.Argument(
+                metavar="[NAME | hf:OWNER/REPOSITORY[:FILE][@REVISION]]",
+                help="A name of the catalogue, or a model of the hub. Without any, the catalogue is listed.",
+            ),
+        ] = None,
+        as_name: Annotated[
+            str | None, typer.Option("--name", help="Name to install a model of the hub under; by default its own.")
+        ] = None,
+        bits: Annotated[
+            int | None, typer.Option(help="4 or 8, for a model of the hub; see `localchat import --help`.")
+        ] = None,
         json: Annotated[bool, typer.Option("--json", help="Write progress as JSON lines to standard output.")] = False,
     ) -> int:
-        """Fetch a model of the catalogue, verify it, quantize it and install it."""
+        """Fetch a model, verify it, quantize it and install it."""
+        if bits not in (None, 4, 8):
+            raise typer.BadParameter(f"--bits is {bits}, but must be 4 or 8.")
+        if name is None:
+            _list()
+            return 0
+        of_hub = name.startswith(PREFIX)
+        if not of_hub and (as_name or bits):
+            raise typer.BadParameter("--name and --bits are for models of the hub; the catalogue says them itself.")
         with ending_is_interrupting():
-            if not json:
-                pull_with_progress(find(name))
-                print(name)
-                return 0
             try:
-                pull_entry(find(name), _emit)
+                show = _emit if json else None
+                if of_hub:
+                    installed = _pull_from_hub(parse_hub_name(name), as_name, bits, show)
+                else:
+                    installed = _pull_entry(find(name), show)
             except LocalChatError as error:
+                if not json:
+                    raise
                 _emit(PullFailed.of(error))
                 return 1
-            _emit(PullDone(name))
+            if json:
+                _emit(PullDone(installed))
+            else:
+                print(installed)
             return 0
 
 
 def pull_with_progress(entry: CatalogueEntry) -> None:
     """Fetch and install `entry`, with a progress line on a terminal."""
-    megabytes = entry.source.download_bytes / 1e6
-    say(f"Fetching {entry.title} by {entry.publisher} ({entry.licence}): {megabytes:.0f} MB, once.")
+    _pull_entry(entry, None)
+
+
+def _pull_entry(entry: CatalogueEntry, show: OnProgress | None) -> str:
+    if show is not None:
+        pull_entry(entry, show)
+        return entry.name
+    size = _bytes(entry.source.download_bytes)
+    say(f"Fetching {entry.title} by {entry.publisher} ({entry.licence}): {size}, once.")
     with ProgressLine() as line:
-        pull_entry(entry, lambda progress: line.show(STAGES[progress.stage], _fraction(progress), _detail(progress)))
+        pull_entry(entry, lambda progress: _show(line, progress))
+    return entry.name
+
+
+def _pull_from_hub(name: HubName, as_name: str | None, bits: int | None, show: OnProgress | None) -> str:
+    if show is not None:
+        return pull_from_hub(name, as_name, bits, on_progress=show)
+    with ProgressLine() as line:
+
+        def show_on_line(progress: PullProgress) -> None:
+            if progress.stage == "resolve" and progress.note:
+                line.note(progress.note)  # which file was chosen: worth keeping
+            _show(line, progress)
+
+        return pull_from_hub(name, as_name, bits, on_progress=show_on_line)
+
+
+def _show(line: ProgressLine, progress: PullProgress) -> None:
+    line.show(STAGES[progress.stage], _fraction(progress), _detail(progress))
+
+
+def _list() -> None:
+    """The catalogue, one model a line."""
+    here = {model.name for model in installed_models()}
+    line = "{:22} {:>11} {:>8} {:>8}  {:20} {:14} {}"
+    print(line.format("name", "to download", "on disk", "memory", "licence", "languages", "").rstrip())
+    for entry in catalogue():
+        sizes = map(_bytes, (entry.source.download_bytes, entry.installed_bytes, entry.memory_bytes))
+        more = len(entry.languages) - 3
+        languages = " ".join(entry.languages[:3]) + (f" +{more}" if more > 0 else "")
+        mark = "installed" if entry.name in here else ""
+        print(line.format(entry.name, *sizes, entry.licence, languages, mark).rstrip())
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def _emit(event: PullEvent) -> None:
@@ -64,7 +133,7 @@ def _detail(progress: PullProgress) -> str:
         return progress.note
     if progress.stage != "download" or not progress.total:
         return ""
-    parts = [f"{progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB"]
+    parts = [f"{_bytes(progress.done)} of {_bytes(progress.total)}"]
     if progress.bytes_per_second:
         parts.append(f"{progress.bytes_per_second / 1e6:.1f} MB/s")
     if progress.seconds_left is not None:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from localchat.errors import InvalidSetting, ModelNotFound
+from localchat.hub.hub_name import DEFAULT_REVISION, PREFIX, HubName, parse_hub_name
 from localchat.hub.model_names import is_model_name
 from localchat.messages import SAMPLING_LIMITS
 from localchat.paths import assets_dir
@@ -48,8 +49,29 @@ class PackageSource:
 
 
 @dataclass(frozen=True, slots=True)
+class HubSource:
+    """A model on the hub: a file of a repository, or the whole checkpoint.
+
+    Attributes:
+        name: which; the hub itself says at that moment how large its files are, and what hashes they have.
+        download_bytes: about; with it the size is known before anything is asked.
+        gated: whether the authors ask for an account that has accepted their licence.
+    """
+
+    name: HubName
+    download_bytes: int
+    gated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """One model that can be fetched by name. `bits` is the precision that it is installed in."""
+    """One model that can be fetched by name.
+
+    Attributes:
+        bits: the precision that it is installed in.
+        installed_bytes: of its weights in that precision.
+        memory_bytes: what it takes to run it with a context of 4096 tokens: weights, cache and working memory.
+    """
 
     name: str
     title: str
@@ -60,7 +82,9 @@ class CatalogueEntry:
     parameters: int
     context_length: int
     bits: int
-    source: PackageSource
+    installed_bytes: int
+    memory_bytes: int
+    source: PackageSource | HubSource
     default: bool = False
     sampling: Mapping[str, float] = field(default_factory=dict)
 
@@ -90,6 +114,8 @@ def find(name: str) -> CatalogueEntry:
         return entries[name]
     close = difflib.get_close_matches(name, entries, n=1)
     hint = f"Did you mean {close[0]}?" if close else f"It holds: {', '.join(entries)}."
+    if "/" in name:
+        hint = f"For a model of the hub write {PREFIX}{name}."
     raise ModelNotFound(f"The catalogue has no model {name!r}.", hint)
 
 
@@ -132,6 +158,8 @@ def _entry(table: _Table) -> CatalogueEntry:
         parameters=table.count("parameters"),
         context_length=table.count("context_length"),
         bits=bits,
+        installed_bytes=table.count("installed_bytes"),
+        memory_bytes=table.count("memory_bytes"),
         source=_source(_Table(table.take("source", dict), f"{table.where}, source")),
         default=table.take("default", bool, False),
         sampling=_sampling(_Table(table.take("sampling", dict, {}), f"{table.where}, sampling")),
@@ -140,9 +168,26 @@ def _entry(table: _Table) -> CatalogueEntry:
     return entry
 
 
-def _source(table: _Table) -> PackageSource:
-    if (kind := table.text("kind")) != "package":
-        raise table.wrong("kind", kind, "'package'")
+def _source(table: _Table) -> PackageSource | HubSource:
+    if (kind := table.text("kind")) not in ("package", "hub"):
+        raise table.wrong("kind", kind, "'package' or 'hub'")
+    source = _package_source(table) if kind == "package" else _hub_source(table)
+    table.finish()
+    return source
+
+
+def _hub_source(table: _Table) -> HubSource:
+    file, revision = table.take("file", str, ""), table.take("revision", str, DEFAULT_REVISION)
+    name = HubName(table.text("repository"), file, revision)
+    try:
+        if parse_hub_name(str(name)) != name:
+            raise table.wrong("repository", str(name), "OWNER/REPOSITORY, with a file and a revision beside it")
+    except InvalidSetting as error:
+        raise table.wrong("repository", str(name), "OWNER/REPOSITORY, with a file and a revision beside it") from error
+    return HubSource(name, table.count("download_bytes"), table.take("gated", bool, False))
+
+
+def _package_source(table: _Table) -> PackageSource:
     package, version = table.text("package"), table.text("version")
     # Both go onto pip's command line: nothing that pip could take for an option, a path or an address.
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", package):
@@ -158,7 +203,7 @@ def _source(table: _Table) -> PackageSource:
     suffix = table.text("member_suffix")
     if not re.fullmatch(r"[A-Za-z0-9._-]*\.[A-Za-z0-9]+", suffix):
         raise table.wrong("member_suffix", suffix, "the end of a file name, from its dot at least")
-    source = PackageSource(
+    return PackageSource(
         package=package,
         version=version,
         member_suffix=suffix,
@@ -167,8 +212,6 @@ def _source(table: _Table) -> PackageSource:
         download_bytes=table.count("download_bytes"),
         transfer=cast("Transfer", transfer),
     )
-    table.finish()
-    return source
 
 
 def _sampling(table: _Table) -> Mapping[str, float]:

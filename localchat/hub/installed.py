@@ -31,6 +31,7 @@ class InstalledModel:
         file_bytes: of the weights; bits_per_weight: over all weights, scales included.
         sampling: what the model's authors recommend.
         created_at: when it was imported, ISO 8601.
+        origin: what the hub calls it, with its commit; empty when it came from elsewhere.
         damage: why it cannot be used, one short clause; empty when all is well. The other fields are then empty.
     """
 
@@ -45,6 +46,7 @@ class InstalledModel:
     context_length: int = 0
     licence: str = ""
     created_at: str = ""
+    origin: str = ""
     sampling: Mapping[str, float] = field(default_factory=dict)
     damage: str = ""
 
@@ -88,6 +90,7 @@ def read_model(folder: Path) -> InstalledModel:
             context_length=_take(config, "context_length", int, "config.json"),
             licence=_take(config, "licence", str, "config.json"),
             created_at=_take(quantization, "created_at", str, "quantization.json"),
+            origin=_take({"origin": "", **config}, "origin", str, "config.json"),
             sampling=sampling if isinstance(sampling, dict) else {},
         )
     except _DamageError as damage:
@@ -160,7 +163,7 @@ def _closest(name: str) -> str:
     names = {model.name: "" for model in installed_models()}
     for entry in catalogue():
         names.setdefault(entry.name, f" (fetch it with `localchat pull {entry.name}`)")
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.65)
     return f"Did you mean {' or '.join(found + names[found] for found in close)}?" if close else ""
 
 

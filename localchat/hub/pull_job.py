@@ -43,7 +43,7 @@ class PullJob:
     """One fetch of one model; `events()` runs it, once.
 
     Args:
-        name: of the model in the catalogue.
+        name: of the model in the catalogue, or of the hub ("hf:OWNER/REPOSITORY").
         command: how to start localchat; tests put something else here.
     """
 

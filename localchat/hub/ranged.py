@@ -1,20 +1,22 @@
 """Fetch one address into a file, going on from the bytes that are there.
 
-The content is known by its SHA-256, so a partial file from any earlier run may be continued. Servers are not trusted:
-an answer that does not begin where it was asked to, or that is longer than announced, is refused.
+The content is known by its hash, so a partial file from any earlier run, or from another server, may be continued.
+Servers are not trusted: an answer that does not begin where it was asked to, or that is longer than announced, is
+refused.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import ssl
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from localchat.errors import DownloadFailed
+from localchat.hub.fingerprint import Fingerprint
 from localchat.hub.http_answer import Head, HttpAnswer, NotFetchableError
 from localchat.hub.pull_events import Check
 from localchat.hub.transfer_errors import TransferCut
@@ -26,11 +28,12 @@ def download(
     url: str,
     target: Path,
     *,
-    sha256: str,
+    fingerprint: Fingerprint,
     longest: int,
     check: Check,
     on_bytes: Callable[[int], None],
-    certificates: str | None = None,
+    context: ssl.SSLContext,
+    secrets: Mapping[str, str] = MappingProxyType({}),
     pause_s: float = 1.0,
 ) -> None:
     """Fetch `url` to `target`, which appears complete and verified or not at all; `target`.part is what came so far.
@@ -38,7 +41,8 @@ def download(
     Args:
         longest: bytes; more are refused.
         on_bytes: called with the bytes done, those of earlier runs included.
-        certificates: file of trusted certificates, instead of the system's.
+        context: whom to trust.
+        secrets: headers that go to this address only, and not to where it redirects.
         pause_s: before the second attempt; doubled for each further one.
 
     Raises:
@@ -47,40 +51,32 @@ def download(
         DownloadFailed: given up for now, what came is kept; or the server gives something else.
     """
     partial = target.with_name(target.name + ".part")
-    tag = target.with_name(target.name + ".etag")
     if not re.match(r"https?://[^/@]+/", url):
         raise NotFetchableError(url)
-    try:
-        context = ssl.create_default_context(cafile=certificates)
-    except OSError as error:
-        raise NotFetchableError(certificates) from error
     failures = 0
     while True:
         before = _size(partial)
         try:
-            _attempt(url, partial, tag, longest, context, check, on_bytes)
+            _attempt(url, secrets, partial, longest, context, check, on_bytes)
             break
         except TransferCut as error:
             failures = 1 if _size(partial) > before else failures + 1
             if failures >= _ATTEMPTS:
                 raise DownloadFailed(error.message, error.hint) from error
             _wait(pause_s * 2 ** (failures - 1), check)
-    tag.unlink(missing_ok=True)
-    with partial.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
+    if not fingerprint.fits(partial, check):
         partial.unlink()
         raise TransferCut(
-            "The model could not be fetched: the bytes that came are not those that the index announced.",
-            "They were removed. Try again; if it stays so, the package index or a proxy in between is damaged.",
+            "The model could not be fetched: the bytes that came are not those that were announced.",
+            "They were removed. Try again; if it stays so, the server or a proxy in between is damaged.",
         )
     partial.replace(target)
 
 
 def _attempt(
     url: str,
+    secrets: Mapping[str, str],
     partial: Path,
-    tag: Path,
     longest: int,
     context: ssl.SSLContext,
     check: Check,
@@ -91,16 +87,15 @@ def _attempt(
     headers = {"Accept-Encoding": "identity", "User-Agent": "localchat"}
     if start:
         headers["Range"] = f"bytes={start}-"
-        if etag := _read(tag):
-            headers["If-Range"] = etag
-    answer = HttpAnswer(urllib.request.Request(url, headers=headers), context)
+    request = urllib.request.Request(url, headers=headers)
+    for name, value in secrets.items():
+        request.add_unredirected_header(name, value)
+    answer = HttpAnswer(request, context)
     try:
         head = answer.head(check)
         if head.status == 416:  # nothing comes after what we have: it is complete, or the hash will tell
             return
         start, total = _place(head, start, longest)
-        etag = head.header("ETag")
-        tag.write_text("" if etag.startswith("W/") else etag, encoding="utf-8")  # weak tags are not allowed in If-Range
         with partial.open("r+b" if partial.exists() else "w+b") as out:
             out.truncate(start)
             out.seek(start)
@@ -134,7 +129,7 @@ def _place(head: Head, start: int, longest: int) -> tuple[int, int]:
             )
         total = int(found[2]) + 1 if found[3] == "*" else int(found[3])
     else:
-        start = 0  # the server takes no ranges, or has another file now: from the beginning
+        start = 0  # the server takes no ranges: from the beginning
     if total > longest:
         raise DownloadFailed(
             f"The model could not be fetched: the server announces {total:,} bytes, but it should be {longest:,}."
@@ -151,7 +146,3 @@ def _wait(seconds: float, check: Check) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""

@@ -13,18 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from localchat.errors import BadWeights, ModelNotFound, UnsupportedModel
-from localchat.model.configuration import (
-    read_huggingface_config,
-    read_recommended_sampling,
-    spec_from_gguf,
-    spec_from_huggingface,
-)
+from localchat.errors import BadWeights, ModelNotFound
+from localchat.model.configuration import read_huggingface_config, read_recommended_sampling, spec_from_huggingface
 from localchat.model.families import SourceKind, TensorSource, check_tensors, tensor_plan
+from localchat.model.gguf_configuration import spec_from_gguf
 from localchat.model.spec import ModelSpec
 from localchat.weights.gguf_blocks import to_quant_tensor
 from localchat.weights.gguf_file import GGUFFile
-from localchat.weights.safetensors_file import SafetensorsFile
+from localchat.weights.packed_checkpoint import CheckpointFile
+from localchat.weights.packed_format import CONFIG_KEYS, PackedFormat, read_packed_format
 from quant.tensor import QuantTensor
 
 
@@ -82,19 +79,18 @@ class GGUFSource(WeightSource):
 
     def float32(self, name: str) -> Tensor:
         source = self.plan[name]
-        tensor = self.file.float32(source.name)
-        return tensor if source.row_order is None else tensor[torch.from_numpy(source.row_order)]
+        return source.of(self.file.float32(source.name, source.index))
 
     def moved(self, name: str) -> QuantTensor | None:
         source = self.plan[name]
-        tensor = to_quant_tensor(self.file, source.name)
+        tensor = to_quant_tensor(self.file, source.name, source.index)
         if tensor is None or source.row_order is None:
             return tensor
         return tensor.reordered(torch.from_numpy(source.row_order))
 
 
 class CheckpointSource(WeightSource):
-    """A Hugging Face checkpoint folder in full precision: config.json and safetensors.
+    """A Hugging Face checkpoint folder: config.json and safetensors, in full precision or quantized.
 
     Raises:
         BadWeights: a file is missing or damaged, or tensors are missing or of the wrong shape.
@@ -102,11 +98,9 @@ class CheckpointSource(WeightSource):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.config = read_huggingface_config(folder)
-        self.spec = spec_from_huggingface(self.config)
-        self.file = SafetensorsFile(folder)
-        shapes = {name: tuple(self.file.tensor(name).shape) for name in self.file.names}
-        self.plan = _checked_plan(self.spec, "huggingface", shapes)
+        self.spec, form = describe_checkpoint(folder)
+        self.file = CheckpointFile(folder, form)
+        self.plan = _checked_plan(self.spec, "huggingface", self.file.shapes)
         self._folder = folder
 
     @property
@@ -114,10 +108,33 @@ class CheckpointSource(WeightSource):
         return {"sampling": read_recommended_sampling(self._folder)}
 
     def float32(self, name: str) -> Tensor:
-        tensor = self.file.tensor(self.plan[name].name)
-        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-            raise UnsupportedModel(f"The tensor {self.plan[name].name} is {tensor.dtype}, not a floating-point type.")
-        return tensor.to(torch.float32)
+        source = self.plan[name]
+        return source.of(self.file.float32(source.name))
+
+    def is_quantized(self, name: str) -> bool:  # noqa: ARG002
+        # What was left in full precision in a quantized checkpoint was so for a reason: few bits are not for it.
+        return self.file.is_quantized
+
+    def moved(self, name: str) -> QuantTensor | None:
+        source = self.plan[name]
+        if source.transposed or source.index is not None:
+            return None
+        tensor = self.file.quant_tensor(source.name)
+        if tensor is None or source.row_order is None:
+            return tensor
+        return tensor.reordered(torch.from_numpy(source.row_order))
+
+
+def describe_checkpoint(folder: Path) -> tuple[ModelSpec, PackedFormat | None]:
+    """What a checkpoint folder holds and how it is quantized; needs none of its weights.
+
+    Raises:
+        BadWeights: config.json is missing or damaged.
+        UnsupportedModel: it says something that we do not understand.
+    """
+    config = read_huggingface_config(folder)
+    form = read_packed_format(config, folder)
+    return spec_from_huggingface({key: value for key, value in config.items() if key not in CONFIG_KEYS}), form
 
 
 def open_source(path: Path) -> WeightSource:
@@ -136,12 +153,12 @@ def open_source(path: Path) -> WeightSource:
 
 def _checked_plan(spec: ModelSpec, kind: SourceKind, shapes: dict[str, tuple[int, ...]]) -> dict[str, TensorSource]:
     check_tensors(spec, kind, shapes)
-    plan = tensor_plan(spec, kind)
+    plan = tensor_plan(spec, kind, shapes)
     for source in plan.values():
-        if shapes[source.name] != source.shape:
+        if shapes[source.name] != (wanted := source.stored_shape or source.shape):
             raise BadWeights(
                 f"The tensor {source.name} has the shape {shapes[source.name]}, but the model's description "
-                f"says {source.shape}.",
+                f"says {wanted}.",
                 "Get the file again; it may be damaged.",
             )
     return plan

@@ -24,10 +24,10 @@ from quant.tensor import QuantTensor
 FORMAT_VERSION = 1
 """Of model folders: raised when a folder of the new kind would run wrong where the old kind is expected."""
 
-NOT_SPEC = frozenset({"name", "title", "licence", "sampling"})
+NOT_SPEC = frozenset({"name", "title", "licence", "sampling", "origin"})
 """Keys of config.json that say nothing of the computation; every other key is one of the `ModelSpec`."""
 
-_PARTS = ("packed", "scales", "minimums")
+PARTS = ("packed", "scales", "minimums")
 _AGAIN = "Remove the model and import it again."
 
 
@@ -84,7 +84,7 @@ def from_stored(
 def _quantized(folder: ModelFolder, name: str, shape: tuple[int, ...], spec: Any) -> QuantTensor:
     try:
         rows, columns = shape
-        stored = [part for part in _PARTS if f"{name}.{part}" in folder.weights]
+        stored = [part for part in PARTS if f"{name}.{part}" in folder.weights]
         parts = {part: folder.weights.tensor(f"{name}.{part}") for part in stored}
         return QuantTensor.from_parts(QuantSpec.from_metadata(spec), (rows, columns), parts)
     except ValueError as error:

@@ -42,8 +42,9 @@ _SPECS = {
 }
 
 
-def to_quant_tensor(file: GGUFFile, name: str) -> QuantTensor | None:
-    """The matrix `name` in our format with the values said above, or None when it is of another type.
+def to_quant_tensor(file: GGUFFile, name: str, index: int | None = None) -> QuantTensor | None:
+    """The matrix `name`, or one of a stack of them, in our format with the values said above; None when it is of
+    another type.
 
     Also None when a scale or minimum of such a matrix does not fit float16.
 
@@ -53,16 +54,17 @@ def to_quant_tensor(file: GGUFFile, name: str) -> QuantTensor | None:
     info = file.tensors.get(name)
     if info is None:
         raise BadWeights(f"{file.path} has no tensor {name}.", "Fetch the file again.")
-    if len(info.shape) != 2 or info.type not in _SPECS:
+    shape = info.shape if index is None else info.shape[1:]
+    if len(shape) != 2 or info.type not in _SPECS:
         return None
-    spec, (rows, columns) = _SPECS[info.type], info.shape
+    spec, (rows, columns) = _SPECS[info.type], shape
     block_weights = 256 if info.type.endswith("_K") else _GROUP
-    blocks = torch.from_numpy(file.raw(name)).view(rows * columns // block_weights, -1)
+    blocks = torch.from_numpy(file.raw(name, index)).view(rows * columns // block_weights, -1)
     scales, minimums = _scales(info.type, blocks)
     if not _all_finite(scales, minimums):
         raise BadWeights(f"{file.path} is damaged: a scale of {name} is not a number.", "Fetch the file again.")
     if minimums is not None and spec.bits == 8:
-        codes, scales = _int8_on_grid(file.float32(name).view(-1, _GROUP), scales, minimums)
+        codes, scales = _int8_on_grid(file.float32(name, index).view(-1, _GROUP), scales, minimums)
         minimums = None
     else:
         codes = _codes(info.type, blocks)

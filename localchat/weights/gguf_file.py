@@ -1,8 +1,12 @@
-"""A GGUF file, mapped: metadata and tensor directory at once, numbers only when asked for."""
+"""A GGUF file, mapped: metadata and tensor directory at once, numbers only when asked for.
+
+A model may lie in several files, `NAME-00001-of-00003.gguf` and so on; any of them stands for all.
+"""
 
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -24,6 +28,7 @@ _VERSIONS = (2, 3)
 _MAX_DIMENSIONS = 4
 _LEAST_ENTRY = 8 + 4 + 1  # bytes of the shortest metadata entry: key length, type, a one-byte value
 _LEAST_TENSOR = 8 + 4 + 8 + 4 + 8  # bytes of the shortest directory entry, of one dimension
+_PART_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 @dataclass(frozen=True)
@@ -43,42 +48,52 @@ class TensorInfo:
 
 
 class GGUFFile:
-    """The contents of one GGUF file, version 2 or 3, little-endian.
+    """The contents of one GGUF file, version 2 or 3, little-endian, or of all the parts of one.
 
     Attributes:
-        metadata: as stored; arrays of strings are lists, arrays of numbers numpy arrays.
-        tensors: the directory, in the file's order.
+        path: the file, or its first part.
+        metadata: as stored in it; arrays of strings are lists, arrays of numbers numpy arrays.
+        tensors: the directory, in the order of the files.
+        file_bytes: of all parts.
 
     Raises:
-        BadWeights: it is not a GGUF file, is truncated, or claims what it does not have.
+        BadWeights: it is not a GGUF file, is truncated, lacks a part, or claims what it does not have.
         UnsupportedModel: it has a version or a tensor type that cannot be read here.
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._data = _map(self.path)
-        reader = HeaderReader(self.path, self._data)
-        tensor_count, entry_count = _read_preamble(reader)
-        self.metadata: Mapping[str, Any] = MappingProxyType(_read_metadata(reader, entry_count))
-        alignment = self.metadata.get("general.alignment", 32)
-        if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
-            reader.fail("general.alignment is not a power of two")
-        self._entries = _read_directory(reader, tensor_count, alignment)
+        self.path = _first_part(Path(path))
+        first = _Part(self.path)
+        self.metadata: Mapping[str, Any] = MappingProxyType(first.metadata)
+        parts = [first, *_further_parts(self.path, first)]
+        self._entries: dict[str, _Entry] = {}
+        for part in parts:
+            if twice := self._entries.keys() & part.entries.keys():
+                part.reader.fail(f"the tensor {shown(min(twice))} is in another part too")
+            self._entries |= part.entries
+        if len(parts) > 1 and first.metadata.get("split.tensors.count", len(self._entries)) != len(self._entries):
+            first.reader.fail(f"its parts hold {len(self._entries)} tensors, and it announces another number")
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType({n: e.info for n, e in self._entries.items()})
+        self.file_bytes = sum(part.reader.size for part in parts)
 
     def quant_type(self, name: str) -> str:
         """GGUF's name of the tensor's block format."""
         return self._entry(name).info.type
 
-    def raw(self, name: str) -> NDArray[np.uint8]:
-        """The tensor's bytes as they lie in the file, uint8 [nbytes]; a view, nothing is read until it is used."""
+    def raw(self, name: str, index: int | None = None) -> NDArray[np.uint8]:
+        """The tensor's bytes as they lie in the file, uint8 [nbytes], or those of one `index` along its first
+        dimension; a view, nothing is read until it is used."""
         entry = self._entry(name)
-        return np.frombuffer(self._data, np.uint8, entry.info.nbytes, entry.start)
+        if index is None:
+            return np.frombuffer(entry.data, np.uint8, entry.info.nbytes, entry.start)
+        nbytes = entry.info.nbytes // entry.info.shape[0]
+        return np.frombuffer(entry.data, np.uint8, nbytes, entry.start + index * nbytes)
 
-    def float32(self, name: str) -> Tensor:
-        """The tensor dequantized, a new float32 tensor of its shape."""
+    def float32(self, name: str, index: int | None = None) -> Tensor:
+        """The tensor dequantized, a new float32 tensor of its shape, or one `index` along its first dimension."""
         entry = self._entry(name)
-        return entry.format.dequantize(torch.from_numpy(self.raw(name))).view(entry.info.shape)
+        shape = entry.info.shape if index is None else entry.info.shape[1:]
+        return entry.format.dequantize(torch.from_numpy(self.raw(name, index))).view(shape)
 
     def _entry(self, name: str) -> _Entry:
         try:
@@ -91,7 +106,49 @@ class GGUFFile:
 class _Entry:
     info: TensorInfo
     format: GGUFType
+    data: mmap.mmap
     start: int  # byte in the file
+
+
+class _Part:
+    """One file: its metadata and the tensors that lie in it."""
+
+    def __init__(self, path: Path) -> None:
+        data = _map(path)
+        self.reader = HeaderReader(path, data)
+        tensor_count, entry_count = _read_preamble(self.reader)
+        self.metadata = _read_metadata(self.reader, entry_count)
+        alignment = self.metadata.get("general.alignment", 32)
+        if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
+            self.reader.fail("general.alignment is not a power of two")
+        self.entries = _read_directory(self.reader, data, tensor_count, alignment)
+
+
+def _first_part(path: Path) -> Path:
+    found = _PART_NAME.fullmatch(path.name)
+    return path if found is None else path.with_name(f"{found['stem']}-00001-of-{found['count']}.gguf")
+
+
+def _further_parts(path: Path, first: _Part) -> list[_Part]:
+    """The parts after the first, which says how many there are."""
+    count = first.metadata.get("split.count", 1)
+    if type(count) is not int:
+        first.reader.fail("split.count is not a number")
+    if count <= 1:
+        return []
+    found = _PART_NAME.fullmatch(path.name)
+    if found is None or int(found["count"]) != count or first.metadata.get("split.no") != 0:
+        first.reader.fail(f"it is one of {count} parts, and its name does not say so: NAME-00001-of-{count:05d}.gguf")
+    parts = []
+    for number in range(1, count):
+        other = path.with_name(f"{found['stem']}-{number + 1:05d}-of-{found['count']}.gguf")
+        if not other.is_file():
+            raise BadWeights(f"{other} is missing.", f"Put all {count} parts of the model into one folder.")
+        part = _Part(other)
+        if part.metadata.get("split.no") != number or part.metadata.get("split.count") != count:
+            part.reader.fail(f"it does not say that it is part {number + 1} of {count}")
+        parts.append(part)
+    return parts
 
 
 def _map(path: Path) -> mmap.mmap:
@@ -127,7 +184,7 @@ def _read_metadata(reader: HeaderReader, count: int) -> dict[str, Any]:
     return metadata
 
 
-def _read_directory(reader: HeaderReader, count: int, alignment: int) -> dict[str, _Entry]:
+def _read_directory(reader: HeaderReader, data: mmap.mmap, count: int, alignment: int) -> dict[str, _Entry]:
     """All tensor entries, each held against the end of the file."""
     claimed: dict[str, tuple[TensorInfo, GGUFType, int]] = {}
     for _ in range(count):
@@ -139,7 +196,7 @@ def _read_directory(reader: HeaderReader, count: int, alignment: int) -> dict[st
     for info, _, offset in claimed.values():
         if start + offset + info.nbytes > reader.size:
             reader.fail(f"it ends at byte {reader.size}, before the end of the tensor {shown(info.name)}")
-    return {name: _Entry(info, kind, start + offset) for name, (info, kind, offset) in claimed.items()}
+    return {name: _Entry(info, kind, data, start + offset) for name, (info, kind, offset) in claimed.items()}
 
 
 def _read_tensor(reader: HeaderReader, name: str, alignment: int) -> tuple[TensorInfo, GGUFType, int]:

@@ -88,6 +88,25 @@ def write_model_folder(
             shutil.rmtree(unfinished, ignore_errors=True)  # nothing is there after a success
 
 
+def add_to_quantization(folder: Path, further: Mapping[str, Any]) -> None:
+    """Put more keys into the quantization.json of a model that is there, all at once or not at all.
+
+    Raises:
+        BadWeights: it cannot be read. StorageFailed: it cannot be written.
+    """
+    path = folder / QUANTIZATION_NAME
+    content = {**_read_json(path), **further}
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
+    with _storage_errors(folder):
+        try:
+            with _new_file(unfinished) as file:
+                file.write(_to_json(content))
+            unfinished.replace(path)
+            _sync_folder(folder)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
 def _move_into_place(unfinished: Path, folder: Path) -> None:
     """Rename; what stood there before moves away first and comes back if the rename fails."""
     replaced = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.replaced")

@@ -77,6 +77,9 @@ def _open_folder(folder: Path) -> dict[str, Any]:
         single = _open(folder / SINGLE_NAME)
         return dict.fromkeys(single.keys(), single)
     if not (folder / INDEX_NAME).is_file():
+        if len(files := list(folder.glob("*.safetensors"))) == 1:  # under another name, as older quantized ones are
+            single = _open(files[0])
+            return dict.fromkeys(single.keys(), single)
         if any(folder.glob("pytorch_model*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
             raise BadWeights(
                 f"{folder} has its weights in pickle only, which can run code and is never read.",

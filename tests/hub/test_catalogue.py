@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from localchat.errors import InvalidSetting, ModelNotFound
-from localchat.hub.catalogue import catalogue, default_entry, find, read_catalogue
+from localchat.hub.catalogue import HubSource, catalogue, default_entry, find, read_catalogue
+from localchat.hub.hub_name import HubName
 from localchat.paths import assets_dir
 
 GOOD = """
@@ -22,6 +23,8 @@ languages = ["en", "zh"]
 parameters = 1000
 context_length = 128
 bits = 4
+installed_bytes = 700
+memory_bytes = 900
 default = true
 
 [model.source]
@@ -67,6 +70,32 @@ def test_a_good_file_is_read_as_it_says(tmp_path: Path) -> None:
     assert (entry.name, entry.languages, entry.bits, entry.default) == ("tiny", ("en", "zh"), 4, True)
     assert (entry.source.package, entry.source.bytes, entry.source.transfer) == ("tiny-model", 600, "pip")
     assert entry.sampling == {"temperature": 0.2}
+
+
+HUB = """
+[model.source]
+kind = "hub"
+repository = "someone/Tiny-Model"
+file = "deep/tiny-Q8_0.gguf"
+revision = "v1"
+download_bytes = 500
+gated = true
+"""
+
+
+def test_a_model_may_come_from_the_hub(tmp_path: Path) -> None:
+    text = GOOD[: GOOD.index("[model.source]")] + HUB
+    (entry,) = read(tmp_path, text)  # type: ignore[misc]
+    assert entry.source == HubSource(HubName("someone/Tiny-Model", "deep/tiny-Q8_0.gguf", "v1"), 500, gated=True)
+    for line, instead, said in (
+        ("someone/Tiny-Model", "someone", "repository is 'hf:someone:deep"),
+        ("deep/", "../", "repository is"),
+        ('"v1"', '"a b"', "repository is"),
+        ("gated = true", "gated = 1", "gated is 1"),
+        ("gated = true", "sha256 = 1", "unknown key 'sha256'"),
+    ):
+        with pytest.raises(InvalidSetting, match=said):
+            read(tmp_path, text.replace(line, instead, 1))
 
 
 @pytest.mark.parametrize(

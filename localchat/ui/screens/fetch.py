@@ -26,7 +26,7 @@ from localchat.ui.visible_text import one_line
 from localchat.ui.widgets.status_line import meter
 
 STAGES: dict[Stage, str] = {
-    "resolve": "Asking the package index",
+    "resolve": "Looking it up",
     "download": "Downloading",
     "verify": "Checking that every byte is right",
     "quantize": "Preparing it for this machine",
