@@ -49,6 +49,10 @@ class ContextOverflow(LocalChatError):
     """The newest message alone does not fit the model's context."""
 
 
+class NotEnoughMemory(LocalChatError):
+    """A model does not fit into what is free; nothing was loaded, and the hint says what would fit."""
+
+
 class InvalidSetting(LocalChatError):
     """A setting has a value that is not allowed; says which key, where, and what is allowed."""
 

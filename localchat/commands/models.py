@@ -1,27 +1,31 @@
-"""`localchat models [list | show NAME | remove NAME]`: what is installed and what can be fetched."""
+"""`localchat models [list | show NAME | measure NAME | remove NAME]`: what is installed and what can be fetched."""
 
 from __future__ import annotations
 
 import json as json_library
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from localchat.errors import ModelNotFound
+from localchat.commands.model_facts import memory_needed, model_facts, print_facts
+from localchat.commands.progress import ProgressLine
+from localchat.errors import BadWeights, ModelNotFound
 from localchat.hub.catalogue import catalogue
 from localchat.hub.installed import InstalledModel, installed_models, remove_model
-from localchat.paths import models_dir
+from localchat.model.memory import USUAL_CONTEXT, free_memory
+from localchat.ui.figures import size
 
 
 def register(app: typer.Typer) -> None:
-    models = typer.Typer(help="List, show or remove models.", invoke_without_command=True)
+    models = typer.Typer(help="List, show, measure or remove models.", invoke_without_command=True)
     app.add_typer(models, name="models")
 
     @models.callback()
     def default(context: typer.Context) -> None:
-        """List, show or remove models."""
+        """List, show, measure or remove models."""
         if context.invoked_subcommand is None:
             _list()
 
@@ -35,8 +39,36 @@ def register(app: typer.Typer) -> None:
         name: Annotated[str, typer.Argument(help="An installed model.")],
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
-        """Show what is known of an installed model."""
-        _show(_find(name), json)
+        """Show what is known of an installed model: what it is, the memory it needs, what quantization cost."""
+        facts = model_facts(_find(name))
+        if json:
+            print(json_library.dumps(facts, ensure_ascii=False))
+        else:
+            print_facts(facts, _console())
+
+    @models.command()
+    def measure(
+        name: Annotated[str, typer.Argument(help="An installed model.")],
+        source: Annotated[
+            Path, typer.Option(help="What it was made of: a GGUF file, or a Hugging Face checkpoint folder.")
+        ],
+        json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Measure what quantization cost, speed and memory, and keep the figures beside the model."""
+        model = _find(name)
+        if model.damage:
+            raise BadWeights(f"The model {name} is damaged: {model.damage}.", "Fetch or import it again.")
+        with ProgressLine() as line:
+            line.show("Opening", None)
+            from localchat.evaluation.passport import measure_passport
+            from localchat.weights.model_folder import add_to_quantization
+
+            passport = measure_passport(source.expanduser(), model.path, on_progress=line.show)
+            add_to_quantization(model.path, {"passport": passport})
+        if json:
+            print(json_library.dumps(passport, ensure_ascii=False))
+        else:
+            print_facts(model_facts(model), _console())
 
     @models.command()
     def remove(name: Annotated[str, typer.Argument(help="An installed model.")]) -> None:
@@ -44,25 +76,40 @@ def register(app: typer.Typer) -> None:
         remove_model(name)
 
 
+def _console() -> Console:
+    return Console(soft_wrap=True, markup=False, highlight=False)
+
+
 def _list() -> None:
     installed = installed_models()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column, justify in (("name", "left"), ("precision", "left"), ("size", "right"), ("context", "right")):
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for column in ("name", "precision", "size", "memory", "context"):
+        table.add_column(column, justify="left" if column in ("name", "precision") else "right", no_wrap=True)
     table.add_column("")
     for model in installed:
-        size = f"{model.file_bytes / 1e6:,.0f} MB"
         if model.damage:
-            table.add_row(model.name, "", "", "", f"damaged: {model.damage}")
+            table.add_row(model.name, "", "", "", "", f"damaged: {model.damage}")
         else:
-            table.add_row(model.name, model.precision, size, f"{model.context_length:,}", model.title)
+            context = f"{model.context_length:,}"
+            table.add_row(
+                model.name, model.precision, size(model.file_bytes), memory_needed(model.path), context, model.title
+            )
     names = {model.name for model in installed}
     for entry in catalogue():
         if entry.name not in names:
-            size = f"{entry.source.download_bytes / 1e6:,.0f} MB"
-            hint = f"not here yet: localchat pull {entry.name}"
-            table.add_row(entry.name, f"int{entry.bits}", size, f"{entry.context_length:,}", hint)
-    Console(soft_wrap=True, markup=False, highlight=False).print(table)
+            table.add_row(
+                entry.name,
+                f"int{entry.bits}",
+                size(entry.source.download_bytes),
+                size(entry.memory_bytes),
+                f"{entry.context_length:,}",
+                "not here yet",
+            )
+    console = _console()
+    console.print(table)
+    console.print(
+        f"\nMemory is for {USUAL_CONTEXT:,} tokens of context; {size(free_memory())} are free now.", style="dim"
+    )
 
 
 def _find(name: str) -> InstalledModel:
@@ -70,33 +117,3 @@ def _find(name: str) -> InstalledModel:
         if model.name == name:
             return model
     raise ModelNotFound(f"There is no model {name!r} here.", "`localchat models` lists what is installed.")
-
-
-def _show(model: InstalledModel, as_json: bool) -> None:
-    quantization = json_library.loads((model.path / "quantization.json").read_text("utf-8")) if not model.damage else {}
-    facts = {
-        "name": model.name,
-        "title": model.title,
-        "damage": model.damage,
-        "licence": model.licence,
-        "architecture": model.architecture,
-        "parameters": model.parameters,
-        "precision": model.precision,
-        "method": quantization.get("method", ""),
-        "bits_per_weight": round(model.bits_per_weight, 3),
-        "file_bytes": model.file_bytes,
-        "context_length": model.context_length,
-        "sampling": dict(model.sampling),
-        "source": quantization.get("source", {}),
-        "created_at": model.created_at,
-        "path": str(models_dir() / model.name),
-    }
-    if as_json:
-        print(json_library.dumps(facts, ensure_ascii=False))
-        return
-    for key, value in facts.items():
-        if value not in ("", {}):
-            shown = f"{value:,}" if isinstance(value, int) else value
-            if isinstance(value, dict):
-                shown = ", ".join(f"{k} {v}" for k, v in value.items())
-            print(f"{key.replace('_', ' '):16} {shown}")

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         path = chosen_model(model)
         with ProgressLine() as line:
             line.show("Loading", None)
-            from localchat.evaluation.perplexity import Perplexity, measure_perplexity
+            from localchat.evaluation.perplexity import Perplexity, begin_id, measure_perplexity
             from localchat.model.device import configure_threads
             from localchat.model.load import load_model
             from localchat.text.chat_text import load_chat_text
@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
                 ids,
                 context=context,
                 chunks=chunks,
-                bos_id=tokenizer.bos_id if tokenizer.adds_bos else None,
+                bos_id=begin_id(tokenizer),
                 on_chunk=show,
             )
         if json:

@@ -83,10 +83,12 @@ class Engine:
 
         Args:
             path: the folder or file.
-            context_length: tokens of context to allow, at most the model's own; None takes the model's own.
+            context_length: tokens of context to allow, at most the model's own; None takes the model's own, or as many
+                as there is memory for.
 
         Raises:
             Stopped: `stop` was set.
+            NotEnoughMemory: it does not fit into what is free; nothing was loaded.
             LocalChatError: the model cannot be loaded, with the reason.
         """
         began = time.perf_counter()
@@ -95,11 +97,13 @@ class Engine:
         threads = configure_threads()
         path = Path(path).expanduser()
         loaded = load_model(
-            path, on_progress=lambda stage, fraction: on_progress(LoadProgress(stage, fraction)), check=check
+            path,
+            context_length=context_length,
+            on_progress=lambda stage, fraction: on_progress(LoadProgress(stage, fraction)),
+            check=check,
         )
         text = load_chat_text(path)
-        allowed = min(context_length or loaded.spec.context_length, loaded.spec.context_length)
-        cache = cache_for(loaded, allowed)
+        cache = cache_for(loaded, loaded.context_length)
         on_progress(LoadProgress("Warming up", 1.0))
         token_ids = _warm_up(loaded, text, cache, check)
         info = ModelInfo(
@@ -112,7 +116,7 @@ class Engine:
             parameters=loaded.parameters,
             file_bytes=loaded.file_bytes,
             bits_per_weight=loaded.bits_per_weight,
-            context_length=allowed,
+            context_length=loaded.context_length,
             load_s=time.perf_counter() - began,
             sampling=loaded.sampling,
         )

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from localchat.engine.generate import prefill_steps
 from localchat.engine.kv_cache import cache_for
 from localchat.engine.sampling import Sampler
-from localchat.errors import InvalidSetting
+from localchat.errors import InvalidSetting, LocalChatError
 from localchat.messages import SamplingOptions
+from localchat.model.decoder import Check
 from localchat.model.load import LoadedModel
+
+_LOOK_S = 0.1  # between two looks at whether to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,38 @@ def measure_speed(
     )
 
 
+def bench_apart(model: Path, *, repeat: int = 3, check: Check = lambda: None) -> dict[str, Any]:
+    """What `localchat bench --json` says of a model: its memory shows only in a process that does nothing else.
+
+    Args:
+        repeat: rounds; the medians count.
+        check: called several times a second; what it raises passes through, and the process is ended.
+
+    Raises:
+        LocalChatError: the model could not be measured; the message says why.
+    """
+    options = ["--repeat", str(repeat), "--generate", "64", "--json"]
+    command = [sys.executable, "-m", "localchat", "bench", str(model), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while process.poll() is None:  # it writes two lines at most, which the pipes hold
+                check()
+                time.sleep(_LOOK_S)
+        except BaseException:
+            process.kill()
+            raise
+        answer, complaint = process.communicate()
+    if process.returncode:
+        raise LocalChatError(f"The speed could not be measured: {complaint.strip().removeprefix('localchat: ')}")
+    result: dict[str, Any] = json.loads(answer)
+    return result
+
+
 def peak_rss_bytes() -> int:
     """Most memory that this process has held, in bytes."""
+    if sys.platform == "linux":  # getrusage would also count what the process that started this one held
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     if sys.platform == "win32":
         import psutil
 

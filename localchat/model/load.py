@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from localchat.model.cuda_graph import GraphedDecoder
 from localchat.model.decoder import Check, Decoder, Forward, Weight
 from localchat.model.device import pick_device, within_memory
 from localchat.model.families import parameter_count
+from localchat.model.memory import Footprint, fitting_context, free_memory
 from localchat.model.plan import Plan, refusal
 from localchat.model.sources import GGUFSource
 from localchat.model.spec import ModelSpec
 from localchat.model.stored import from_stored, stored_spec
 from localchat.weights.model_folder import CONFIG_NAME, open_model_folder
+from quant.kernels import native
 from quant.linear import QuantLinear
 from quant.tensor import QuantTensor
 
@@ -48,6 +50,7 @@ class LoadedModel:
         bits_per_weight: that are read for a token: all weights, scales included.
         cache_dtype: in which its keys and values should be held.
         kernel: that multiplies most of its matrices.
+        context_length: tokens for which there is memory; at most `spec.context_length`.
     """
 
     name: str
@@ -61,18 +64,27 @@ class LoadedModel:
     cache_dtype: torch.dtype
     kernel: str
     device: torch.device
+    context_length: int
 
 
-def load_model(path: Path, *, on_progress: Progress | None = None, check: Check | None = None) -> LoadedModel:
+def load_model(
+    path: Path,
+    *,
+    context_length: int | None = None,
+    on_progress: Progress | None = None,
+    check: Check | None = None,
+) -> LoadedModel:
     """Load a model folder as it is, or a GGUF file dequantized to float32.
 
     Args:
+        context_length: tokens of context that there must be memory for; None takes as many as fit.
         check: called at least once a tensor; what it raises passes through, and everything is let go.
 
     Raises:
         ModelNotFound: there is nothing at `path`.
         BadWeights, UnsupportedModel: what is there cannot be used; the message says why.
         InvalidSetting: LOCALCHAT_DEVICE asks for a device that is not there.
+        NotEnoughMemory: the model does not fit into what is free; nothing was allocated.
         LocalChatError: the model does not fit into the memory of the device.
     """
 
@@ -83,10 +95,18 @@ def load_model(path: Path, *, on_progress: Progress | None = None, check: Check 
             on_progress(stage, done / total)
 
     device = pick_device()
+
+    def room(name: str, footprint: Footprint) -> int:
+        if (
+            path.is_dir() and device.type == "cpu" and native.refusal() is not None
+        ):  # torch packs copies of what is mapped
+            footprint = replace(footprint, weight_bytes=2 * footprint.weight_bytes)
+        return fitting_context(name, footprint, context_length, _free(device))
+
     if path.is_dir():
-        spec, about, weights, file_bytes = _read_folder(path, step)
+        spec, about, weights, file_bytes, context = _read_folder(path, room, step)
     elif path.exists():
-        spec, weights, file_bytes = _read_gguf(path, step)
+        spec, weights, file_bytes, context = _read_gguf(path, room, step)
         about = {}
     else:
         raise ModelNotFound(f"There is no model at {path}.", "`localchat models` lists those that are installed.")
@@ -107,28 +127,41 @@ def load_model(path: Path, *, on_progress: Progress | None = None, check: Check 
         cache_dtype=QUANTIZED_CACHE_DTYPE if quantized else torch.float32,
         kernel=_kernel(decoder),
         device=device,
+        context_length=context,
     )
 
 
 _Step = Callable[[str, int, int], None]
+_Room = Callable[[str, Footprint], int]
+"""Given the model's name, tells for how many tokens of context there is memory; raises NotEnoughMemory."""
 
 
-def _read_folder(path: Path, step: _Step) -> tuple[ModelSpec, dict[str, Any], dict[str, Weight], int]:
+def _free(device: torch.device) -> int:
+    """Bytes that a model may take; those of its own where the device has any."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+
+
+def _read_folder(path: Path, room: _Room, step: _Step) -> tuple[ModelSpec, dict[str, Any], dict[str, Weight], int, int]:
     folder = open_model_folder(path)
     spec = stored_spec(folder)
+    file_bytes = folder.weights.path.stat().st_size
+    tensors = folder.quantization.get("tensors")
+    context = room(path.name, Footprint.of_folder(spec, tensors, file_bytes, parameter_count(spec)))
     weights = from_stored(folder, spec, lambda done, total: step("Opening weights", done, total))
     if not isinstance(folder.config.get("sampling", {}), dict):
         raise BadWeights(f"{path / CONFIG_NAME} is damaged: its sampling is not a table of values.")
-    return spec, folder.config, weights, folder.weights.path.stat().st_size
+    return spec, folder.config, weights, file_bytes, context
 
 
-def _read_gguf(path: Path, step: _Step) -> tuple[ModelSpec, dict[str, Weight], int]:
+def _read_gguf(path: Path, room: _Room, step: _Step) -> tuple[ModelSpec, dict[str, Weight], int, int]:
     source = GGUFSource(path)
+    file_bytes = source.file.file_bytes
+    context = room(path.name, Footprint.in_float32(source.spec, parameter_count(source.spec), file_bytes))
     weights: dict[str, Weight] = {}
     for count, name in enumerate(source.plan, start=1):
         weights[name] = source.float32(name)
         step("Reading weights", count, len(source.plan))
-    return source.spec, weights, path.stat().st_size
+    return source.spec, weights, file_bytes, context
 
 
 def precision(weights: Mapping[str, Weight]) -> str:

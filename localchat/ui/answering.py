@@ -94,6 +94,8 @@ class Answering:
         except Stopped:
             self._fail_load(me, "Loading was stopped")
         except LocalChatError as error:
+            if self._loading is me and not self._waiting:  # otherwise the question that waits shows it
+                self._tell(Trouble(str(error)))
             self._fail_load(me, str(error))
 
     def _follow_load(self, event: Event) -> None:

@@ -27,6 +27,7 @@ class ModelChoice:
     Attributes:
         precision: "int4", "int8", ...
         size: bytes, on disk or to download.
+        memory: bytes that it takes to run it with a context of 4096 tokens; 0 while unknown.
         damage: why it cannot be used; empty when it can.
     """
 
@@ -35,11 +36,20 @@ class ModelChoice:
     precision: str
     size: int
     parameters: int
+    memory: int = 0
     description: str = ""
     publisher: str = ""
     licence: str = ""
     path: Path | None = None
     damage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineMemory:
+    """Of this machine, bytes: all there is, and what programs may still take."""
+
+    total: int
+    free: int
 
 
 class ModelShelf:
@@ -65,6 +75,7 @@ class ModelShelf:
                 precision=model.precision,
                 size=model.file_bytes,
                 parameters=model.parameters,
+                memory=0 if model.damage else _memory(model.path),
                 licence=model.licence,
                 path=model.path,
                 damage=model.damage,
@@ -78,6 +89,14 @@ class ModelShelf:
 
         here = {model.name for model in self.installed()}
         return [_offer(entry) for entry in catalogue() if entry.name not in here]
+
+    def machine_memory(self) -> MachineMemory:
+        """What there is for models."""
+        import psutil
+
+        from localchat.model.memory import free_memory
+
+        return MachineMemory(psutil.virtual_memory().total, free_memory())
 
     def offer(self, name: str | None) -> ModelChoice:
         """The catalogue's entry of this name, or its default.
@@ -119,6 +138,17 @@ class ModelShelf:
         return PullJob(name)
 
 
+def _memory(folder: Path) -> int:
+    """See `ModelChoice`; what a folder says wrong about itself is found out when it is loaded."""
+    from localchat.model.memory import USUAL_CONTEXT, read_footprint
+
+    try:
+        footprint = read_footprint(folder)
+    except LocalChatError:
+        return 0
+    return footprint.plan(min(USUAL_CONTEXT, footprint.spec.context_length)).total
+
+
 def _offer(entry: object) -> ModelChoice:
     from localchat.hub.catalogue import CatalogueEntry
 
@@ -129,6 +159,7 @@ def _offer(entry: object) -> ModelChoice:
         precision=f"int{entry.bits}",
         size=entry.source.download_bytes,
         parameters=entry.parameters,
+        memory=entry.memory_bytes,
         description=entry.description,
         publisher=entry.publisher,
         licence=entry.licence,

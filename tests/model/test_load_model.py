@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import CONFIGS, reference_model, write_gguf
+from tiny_gguf import write_gguf
+from tiny_models import CONFIGS, reference_model
 
 from localchat.engine.kv_cache import KVCache
 from localchat.errors import BadWeights, ModelNotFound, Stopped, UnsupportedModel

@@ -17,7 +17,7 @@ from localchat.config import Config
 from localchat.history.store import HistoryStore
 from localchat.hub.pull_events import PullDone, PullProgress
 from localchat.ui.app import LocalChatApp
-from localchat.ui.model_shelf import Fetching, ModelChoice, ModelShelf
+from localchat.ui.model_shelf import Fetching, MachineMemory, ModelChoice, ModelShelf
 from localchat.ui.screens.chat import ChatScreen
 from localchat.ui.session import ChatSession
 from localchat.ui.widgets.message_view import ReplyView
@@ -31,6 +31,7 @@ TINY = ModelChoice(
     precision="int4",
     size=98_000_000,
     parameters=135_000_000,
+    memory=500_000_000,
     licence="Apache-2.0",
     path=Path("/nowhere/tiny"),
 )
@@ -40,6 +41,7 @@ LARGER = ModelChoice(
     precision="int4",
     size=700_000_000,
     parameters=1_000_000_000,
+    memory=1_700_000_000,
     publisher="Somebody",
     licence="MIT",
 )
@@ -87,6 +89,9 @@ class FakeShelf(ModelShelf):
     def fetchable(self) -> list[ModelChoice]:
         names = {model.name for model in self.here}
         return [offer for offer in self.offers if offer.name not in names]
+
+    def machine_memory(self) -> MachineMemory:
+        return MachineMemory(total=8_000_000_000, free=4_000_000_000)
 
     def offer(self, name: str | None) -> ModelChoice:  # noqa: ARG002
         return self.offers[0]

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 from textual.command import CommandPalette
 from textual.widgets import Input, Static
 
 from localchat.config import Config, load_config
-from localchat.errors import DownloadFailed
+from localchat.errors import DownloadFailed, NotEnoughMemory
 from localchat.history.store import HistoryStore
 from localchat.hub.pull_events import PullDone, PullProgress
+from localchat.model.memory import read_footprint
 from localchat.paths import config_file
 from localchat.ui.app import NOT_SAVED, open_history
+from localchat.ui.model_shelf import ModelShelf
 from localchat.ui.screens.fetch import FetchScreen
 from localchat.ui.screens.help import HelpScreen
 from localchat.ui.screens.models import ModelScreen
 from localchat.ui.screens.settings import SettingsScreen
-from tests.ui.conftest import TINY, Desk, FakeShelf, Opener
+from tests.ui.conftest import LARGER, TINY, Desk, FakeShelf, Opener
+from tests.ui.fake_engine import FakeEngine
 
 
 def said(desk: Desk, selector: str) -> str:
@@ -76,14 +80,63 @@ async def test_an_unknown_theme_is_said_and_the_default_is_used(open_desk: Opene
         assert any("theme is 'pink'" in notice for notice in desk.notices())
 
 
+def rows(desk: Desk) -> list[str]:
+    """The lines of the model picker, their columns one space apart."""
+    options = desk.app.screen.query_one("OptionList").options  # type: ignore[attr-defined]
+    return [" ".join(str(option.prompt).split()) for option in options]
+
+
 async def test_the_model_picker_shows_what_is_here_and_what_can_be_fetched_with_sizes(open_desk: Opener) -> None:
     async with open_desk() as desk:
         await desk.until(lambda: desk.session.engine_state.phase == "ready")
         await desk.pilot.press("ctrl+o")
         await desk.until(lambda: isinstance(desk.app.screen, ModelScreen))
-        lines = [str(option.prompt) for option in desk.app.screen.query_one("OptionList").options]  # type: ignore[attr-defined]
-        assert "● SmolLM2 135M\n  tiny · int4 · 98 MB · Apache-2.0" in lines
-        assert "  Larger 1B\n  larger · int4 · 700 MB to download · MIT" in lines
+        assert rows(desk) == [
+            "On this machine size memory",
+            "● SmolLM2 135M int4 98 MB 500 MB ✓ fits",
+            "Can be fetched",
+            "Larger 1B int4 700 MB 1.7 GB ✓ fits",
+        ]
+        await desk.pilot.press("down")
+        await desk.until(lambda: "larger · 700 MB to download · MIT" in said(desk, "#about"))
+        assert "Runs in 1.7 GB of memory at 4k of context; 4.0 GB of 8.0 GB are free." in said(desk, "#about")
+
+
+async def test_the_model_picker_marks_what_does_not_fit_this_machine(open_desk: Opener) -> None:
+    middling = replace(LARGER, name="middling", title="Middling 9B", memory=6_000_000_000)
+    huge = replace(LARGER, name="huge", title="巨大的模型 70B", memory=45_000_000_000)
+    async with open_desk(shelf=FakeShelf(TINY, offers=(middling, huge))) as desk:
+        await desk.until(lambda: desk.session.engine_state.phase == "ready")
+        await desk.pilot.press("ctrl+o")
+        await desk.until(lambda: isinstance(desk.app.screen, ModelScreen))
+        assert rows(desk)[-2:] == [
+            "Middling 9B int4 700 MB 6.0 GB ~ not now",
+            "巨大的模型 70B int4 700 MB 45 GB ✗ too large",
+        ]
+
+
+async def test_the_shelf_knows_the_memory_of_what_is_here_and_of_what_can_be_fetched(
+    smollm2_folder: Path, home: Path
+) -> None:
+    (home / "data/models").mkdir(parents=True)
+    (home / "data/models/smollm2-135m").symlink_to(smollm2_folder)
+    shelf = ModelShelf()
+    (here,) = shelf.installed()
+    assert here.memory == read_footprint(smollm2_folder).plan(4096).total
+    assert all(offer.memory > offer.parameters / 2 for offer in shelf.fetchable())
+    assert 0 < shelf.machine_memory().free < shelf.machine_memory().total
+
+
+async def test_a_model_that_does_not_fit_into_memory_says_so_in_the_app(open_desk: Opener) -> None:
+    sentence = "huge needs 45.0 GB of memory; 4.0 GB are free (4,096 tokens of context)."
+    engine = FakeEngine()
+    engine.load_error = NotEnoughMemory(sentence, "Close other programs, or choose a smaller model.")
+    async with open_desk(engine) as desk:
+        await desk.until(lambda: desk.session.engine_state.phase == "failed")
+        await desk.until(lambda: any(sentence in notice for notice in desk.notices()))
+        await desk.write("Hello?")
+        await desk.pilot.press("enter")
+        await desk.until(lambda: desk.replies and sentence in desk.session.messages()[-1].error)
 
 
 async def test_a_model_that_is_not_here_is_fetched_then_loaded_and_remembered(open_desk: Opener) -> None:

@@ -1,23 +1,28 @@
-"""Which model answers: those that are here, and those that can be fetched."""
+"""Which model answers: those that are here, and those that can be fetched, with what each takes of this machine."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import set_cell_size
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from localchat.errors import LocalChatError
 from localchat.ui.figures import size
-from localchat.ui.ink import ACCENT, FAINT, MUTED, PLAIN
-from localchat.ui.model_shelf import ModelChoice, ModelShelf
+from localchat.ui.ink import ACCENT, ERROR, FAINT, MUTED, PLAIN, WARNING
+from localchat.ui.model_shelf import MachineMemory, ModelChoice, ModelShelf
 from localchat.ui.visible_text import one_line
+
+_COLUMNS = f"{'size':>7}  {'memory':>7}  {'':<11}"
+_HINT = "Enter takes it; one that is not here is fetched first. Esc closes."
 
 
 class ModelScreen(ModalScreen[ModelChoice | None]):
@@ -30,52 +35,94 @@ class ModelScreen(ModalScreen[ModelChoice | None]):
         super().__init__()
         self._shelf = shelf
         self._current = current
+        self._machine = shelf.machine_memory()
+        self._groups: tuple[tuple[str, list[ModelChoice]], ...] = ()
         self._choices: dict[str, ModelChoice] = {}
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="models"):
             yield Static("Models", classes="heading", markup=False)
             yield OptionList(markup=False, compact=True)
-            yield Static("Enter takes it; one that is not here is fetched first. Esc closes.", classes="hint")
+            yield Static(id="about", markup=False)
+            yield Static(_HINT, classes="hint", markup=False)
 
     def on_mount(self) -> None:
-        options: list[Option] = []
-        groups: tuple[tuple[str, list[ModelChoice]], ...] = ()
         try:
-            groups = (("On this machine", self._shelf.installed()), ("Can be fetched", self._shelf.fetchable()))
+            self._groups = (("On this machine", self._shelf.installed()), ("Can be fetched", self._shelf.fetchable()))
         except LocalChatError as error:
             self.query_one(".hint", Static).update(Content(str(error)))
-        for heading, choices in groups:
+        self._choices = {choice.name: choice for _, choices in self._groups for choice in choices}
+        options = self.query_one(OptionList)
+        options.add_options(self._options(self._row_width()))
+        if self._current in self._choices:
+            options.highlighted = options.get_option_index(self._current)
+        else:
+            options.action_first()
+        options.focus()
+
+    @on(Resize)
+    def _fit_rows(self) -> None:
+        options = self.query_one(OptionList)
+        fresh = self._options(self._row_width())
+        for index, option in enumerate(fresh[: options.option_count]):
+            options.replace_option_prompt_at_index(index, option.prompt)
+
+    def _row_width(self) -> int:
+        """Cells of a row: the dialog's, less its padding and that of a row."""
+        return min(90, self.app.size.width * 94 // 100) - 8
+
+    def _options(self, width: int) -> list[Option]:
+        options: list[Option] = []
+        for heading, choices in self._groups:
             if choices:
                 gap = "\n" if options else ""
-                options.append(Option(Content.styled(f"{gap}  {heading}", FAINT), disabled=True))
-            for choice in choices:
-                self._choices[choice.name] = choice
-                options.append(Option(self._line(choice), id=choice.name, disabled=bool(choice.damage)))
-        option_list = self.query_one(OptionList)
-        option_list.add_options(options)
-        ids = [option.id for option in options]
-        if self._current in ids:
-            option_list.highlighted = ids.index(self._current)
-        else:
-            option_list.action_first()
-        option_list.focus()
+                columns = _COLUMNS if not options else ""
+                line = set_cell_size(f"  {heading}", width - len(_COLUMNS)) + columns
+                options.append(Option(Content.styled(gap + line.rstrip(), FAINT), disabled=True))
+            options += [Option(self._row(each, width), id=each.name, disabled=bool(each.damage)) for each in choices]
+        return options
 
-    def _line(self, choice: ModelChoice) -> Content:
+    def _row(self, choice: ModelChoice, width: int) -> Content:
         mark = "●" if choice.name == self._current else " "
+        title = one_line(choice.title)
         if choice.damage:
-            detail = f"damaged: {choice.damage}"
-        else:
-            amount = size(choice.size) if choice.path is not None else f"{size(choice.size)} to download"
-            parts = [choice.name, choice.precision, amount, choice.licence]
-            detail = " · ".join(part for part in parts if part)
+            return Content.assemble(f"{mark} ", (title, MUTED), (f"  damaged: {one_line(choice.damage)}", ERROR))
+        precision = f" {choice.precision:>5}  "
+        room = max(4, width - 2 - len(precision) - len(_COLUMNS))
+        words, ink = _fit(choice, self._machine)
         return Content.assemble(
             (f"{mark} ", ACCENT),
-            (one_line(choice.title), PLAIN),
-            "\n  ",
-            (one_line(detail), MUTED),
+            Content.styled(title, PLAIN).truncate(room, ellipsis=True, pad=True),
+            (f"{precision}{size(choice.size):>7}  {size(choice.memory) if choice.memory else '':>7}  ", MUTED),
+            (f"{words:<11}", ink),
         )
+
+    @on(OptionList.OptionHighlighted)
+    def _show_about(self, event: OptionList.OptionHighlighted) -> None:
+        choice = self._choices.get(event.option_id or "")
+        if choice is not None:
+            self.query_one("#about", Static).update(_about(choice, self._machine))
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(self._choices.get(event.option_id or ""))
+
+
+def _fit(choice: ModelChoice, machine: MachineMemory) -> tuple[str, str]:
+    """Whether the machine can run it, in words with a mark, and their ink."""
+    if not choice.memory:
+        return "", MUTED
+    if choice.memory <= machine.free:
+        return "✓ fits", MUTED
+    return ("~ not now", WARNING) if choice.memory <= machine.total else ("✗ too large", ERROR)
+
+
+def _about(choice: ModelChoice, machine: MachineMemory) -> Content:
+    """Two lines on the model under the cursor."""
+    amount = size(choice.size) if choice.path is not None else f"{size(choice.size)} to download"
+    parts = [choice.name, amount, choice.licence, choice.description]
+    facts = one_line(" · ".join(part for part in parts if part))
+    if not choice.memory:
+        return Content.styled(facts, MUTED)
+    sentence = f"Runs in {size(choice.memory)} of memory at 4k of context; {size(machine.free)} of"
+    return Content.assemble((facts, MUTED), "\n", (f"{sentence} {size(machine.total)} are free.", MUTED))
