@@ -78,6 +78,11 @@ _BY_NAME: dict[str, PreTokenizer] = {
 }
 
 
+def rule_names() -> tuple[str, ...]:
+    """All names of rules; of several for one rule, the first is the one to write."""
+    return tuple(_BY_NAME)
+
+
 def pre_tokenizer(name: str) -> PreTokenizer:
     """The rule of this name.
 

@@ -99,6 +99,11 @@ def without_space_prefix(model: bytes) -> bytes:
     return model + _message(3, _number(3, 0))
 
 
+def with_space_prefix(model: bytes) -> bytes:
+    """`model` with `normalizer_spec.add_dummy_prefix` on, as a checkpoint has it."""
+    return model + _message(3, _number(3, 1))
+
+
 def pieces_message(pieces: Iterable[tuple[str, float, PieceKind]]) -> bytes:
     """Pieces (text, score, kind) to append to a model, in the order of their ids."""
     return b"".join(

@@ -1,0 +1,1 @@
+"""Installed models as files that other programs read."""

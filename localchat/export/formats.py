@@ -1,0 +1,22 @@
+"""The formats that `localchat export` writes, by name; apart from what writes them, as that needs torch."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from localchat.errors import InvalidSetting
+
+Format = Literal["gguf", "compressed-tensors"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def as_format(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        InvalidSetting: there is none.
+    """
+    for format in FORMATS:
+        if format == name:
+            return format
+    raise InvalidSetting(f"There is no format {name!r} to export to.", f"Take {' or '.join(FORMATS)}.")
