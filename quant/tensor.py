@@ -14,6 +14,12 @@ from quant.spec import ROW_GROUP, QuantSpec
 _BLOCK_WEIGHTS = 1 << 20  # dequantized at a time: fewer cost more in calls than the cache saves
 
 
+def stored_bytes(spec: QuantSpec, rows: int, columns: int) -> int:
+    """What a matrix of this shape takes in `spec`: `QuantTensor.nbytes`, before there is one."""
+    scale = 4 if spec.group_size == ROW_GROUP else 2 if spec.symmetric else 4  # with its minimum
+    return pack.padded(rows) * (columns * spec.bits // 8 + spec.groups(columns) * scale)
+
+
 @dataclass(frozen=True, eq=False)
 class QuantTensor:
     """A matrix [out_features N, in_features K] in int4 or int8.
@@ -120,6 +126,27 @@ class QuantTensor:
                 )
         contiguous = {name: part.contiguous() for name, part in parts.items()}
         return cls(spec, (rows, columns), contiguous["packed"], contiguous["scales"], contiguous.get("minimums"))
+
+    @classmethod
+    def from_codes(cls, spec: QuantSpec, codes: Tensor, scales: Tensor, minimums: Tensor | None) -> QuantTensor:
+        """Pack what an algorithm found.
+
+        Args:
+            codes: [N, K], int8: 0..15 for int4 with minimums, -8..7 for symmetric int4, -127..127 for int8.
+            scales: [N, groups], rounded here to how they are stored; `minimums` the same, None when symmetric.
+
+        Raises:
+            ValueError: a scale or minimum is not finite or beyond float16; or as `from_parts`.
+        """
+        if spec.bits == 4:
+            codes = (codes + 8 if spec.symmetric else codes).view(torch.uint8)
+        dtype = torch.float32 if spec.group_size == ROW_GROUP else torch.float16
+        parts = {"packed": pack.pack(codes, spec.bits), "scales": pack.pack_scales(scales.to(dtype))}
+        if minimums is not None:
+            parts["minimums"] = pack.pack_scales(minimums.to(dtype))
+        if not all(bool(torch.isfinite(part).all()) for name, part in parts.items() if name != "packed"):
+            raise ValueError("a weight is not a finite number, or so large that a scale does not fit float16")
+        return cls.from_parts(spec, (codes.shape[0], codes.shape[1]), parts)
 
     def _weights(self, codes: Tensor, scales: Tensor, minimums: Tensor | None) -> Tensor:
         """Codes [rows, K], scales and minimums [rows, groups] to float32 [rows, K]."""

@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from localchat import __version__
 from localchat.commands.edge import INTERRUPTED, WRONG_USAGE
 
-VERBS = ("ask", "pull", "import", "models", "bench", "perplexity", "doctor", "locate")
+VERBS = ("ask", "pull", "import", "export", "quantize", "models", "bench", "perplexity", "compare", "doctor", "locate")
 
 app = typer.Typer(
     name="localchat",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from localchat.commands.progress import ProgressLine
+from localchat.commands.progress import ProgressLine, say
 
 
 def register(app: typer.Typer) -> None:
@@ -36,4 +36,6 @@ def register(app: typer.Typer) -> None:
             )
         if not installed.has_own_template:
             print("localchat: The model brings no chat template, so a plain one is used.", file=sys.stderr)
+        if installed.could_be_better:
+            say("Rounded to nearest, which is quick; `localchat quantize` takes minutes and keeps more of the model.")
         print(installed.name)

@@ -6,40 +6,26 @@ together with its tokenizer and its chat template. The folder appears only when 
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from localchat.errors import BadWeights, InvalidSetting
+from localchat.errors import BadWeights
 from localchat.hub.model_names import check_model_name
+from localchat.hub.new_model import Imported, name_from, write_model
 from localchat.model.decoder import Weight
 from localchat.model.families import parameter_count
-from localchat.model.load import precision
 from localchat.model.sources import WeightSource, open_source
-from localchat.model.stored import to_stored
-from localchat.paths import ensure, models_dir
 from localchat.text.chat_text import load_chat_text
-from localchat.weights.model_folder import write_model_folder
 from quant import rtn
 from quant.spec import QuantSpec
+from quant.tensor import QuantTensor
 
-_VOCABULARY = frozenset({"embedding", "output"})  # worth eight bits, whatever the layers get
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """A model that was just installed. `has_own_template` is False when the source had no chat template."""
-
-    name: str
-    folder: Path
-    has_own_template: bool
+_VOCABULARY = frozenset({"embedding", "position_embedding", "output"})
+_ROUTER = ".router"  # small, and a wrong choice of experts is no small error
 
 
 @torch.inference_mode()
@@ -68,7 +54,7 @@ def import_model(
         StorageFailed: the folder cannot be written.
     """
     source = source.expanduser()
-    name = check_model_name(name or _name_from(source))
+    name = check_model_name(name or name_from(source))
     weights = open_source(source)
     text = load_chat_text(source)
     total = parameter_count(weights.spec)
@@ -81,30 +67,13 @@ def import_model(
         done += math.prod(entry.shape)
         on_progress(done, total)
 
-    tensors, layout = to_stored(converted)
-    file_bytes = sum(tensor.nbytes for tensor in tensors.values())
-    quantization = {
-        "precision": precision(converted),
-        "method": "the source's own blocks where they fit, else round to nearest",
-        "parameters": total,
-        "file_bytes": file_bytes,
-        "bits_per_weight": 8 * file_bytes / total,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": _fingerprint(source),
-        **layout,
-    }
-    config = {
-        "name": name,
-        "title": name,
-        "licence": "",
-        "sampling": {},
-        **weights.facts,
-        **(facts or {}),
-        **weights.spec.to_dict(),
-    }
-    folder = ensure(models_dir()) / name
-    write_model_folder(folder, config, tensors, quantization, text.files())
-    return Imported(name, folder, not text.template.is_fallback)
+    method = "the source's own blocks where they fit, else round to nearest"
+    folder = write_model(source, name, weights, converted, text, method=method, facts=facts)
+    rounded = any(
+        isinstance(weight, QuantTensor) and weight.spec.bits == 4 and not weights.is_quantized(ours)
+        for ours, weight in converted.items()
+    )
+    return Imported(name, folder, not text.template.is_fallback, could_be_better=rounded)
 
 
 def _converted(source: WeightSource, name: str, bits: int | None) -> Weight:
@@ -128,19 +97,4 @@ def _converted(source: WeightSource, name: str, bits: int | None) -> Weight:
 
 def target_spec(name: str, bits: int) -> QuantSpec:
     """How a matrix is held that is quantized anew: our tensor `name`, when 4 or 8 bits are asked for."""
-    return QuantSpec(8 if name in _VOCABULARY else bits, 32)
-
-
-def _fingerprint(source: Path) -> dict[str, str]:
-    """What the model was made of: a file's hash, or that of a checkpoint's configuration."""
-    path = source if source.is_file() else source / "config.json"
-    with path.open("rb") as file:
-        return {"file": source.resolve().name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _name_from(source: Path) -> str:
-    stem = source.stem if source.is_file() else source.resolve().name
-    name = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")
-    if not name:
-        raise InvalidSetting(f"No name can be made from {source}.", "Give one with --name.")
-    return name
+    return QuantSpec(8 if name in _VOCABULARY or name.endswith(_ROUTER) else bits, 32)
