@@ -70,7 +70,7 @@ class CatalogueEntry:
     Attributes:
         bits: the precision that it is installed in.
         installed_bytes: of its weights in that precision.
-        memory_bytes: what it takes to run it with a context of 4096 tokens: weights, cache, working memory and the program.
+        memory_bytes: that it takes with a context of 4096 tokens: weights, cache, working memory, program.
     """
 
     name: str
