@@ -63,7 +63,7 @@ def _print(result: dict[str, Any]) -> None:
     console.print(table)
     if (divergence := result["divergence"]) is None:
         console.print(
-            "\nTheir vocabularies differ: their perplexities are of different tokens, so compare bits a byte."
+            "\nThey cut this text into different tokens: their perplexities are not alike, so compare bits a byte."
         )
         return
     console.print(

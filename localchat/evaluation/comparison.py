@@ -34,7 +34,7 @@ def compare_models(
         context, chunks: as of `measure_perplexity`.
 
     Returns:
-        "context", "models" (two tables) and "divergence" (a table, or None where the vocabularies differ).
+        "context", "models" (two tables) and "divergence" (a table, or None where they cut the text differently).
 
     Raises:
         InvalidSetting: the text is shorter than one chunk, or the context longer than a model's.
