@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +46,30 @@ class Moments:
         return self.magnitude / max(1, self.tokens)
 
 
-class Observer:
+class _Hooked(ABC):
+    """Hooks on some modules, by name, during `with`."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self._modules = modules
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+
+    @abstractmethod
+    def _attach(self, name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        """Register the hook of one module."""
+
+    def __enter__(self) -> Self:
+        self._hooks += [self._attach(name, module) for name, module in self._modules.items()]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+
+class Observer(_Hooked):
     """Collects the moments of the inputs of some modules, from `with` to the end of it.
 
     Args:
@@ -56,22 +81,12 @@ class Observer:
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         self.moments = {name: Moments() for name in modules}
-        self._modules = modules
+        super().__init__(modules)
         self._seen: set[str] = set()
         self._stops = False
-        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 
-    def __enter__(self) -> Observer:
-        for name, module in self._modules.items():
-            self._hooks.append(module.register_forward_pre_hook(self._hook(name)))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
+    def _attach(self, name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_pre_hook(self._hook(name))
 
     def run(self, forward: Callable[[], object]) -> None:
         """Call `forward`, but not beyond the point where every module has seen its input."""
@@ -93,7 +108,7 @@ class Observer:
         return hook
 
 
-class OutputGradients:
+class OutputGradients(_Hooked):
     """Collects the sums of squared gradients of the outputs of some modules, during `with`, by row.
 
     Attributes:
@@ -102,20 +117,10 @@ class OutputGradients:
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         self.squares: dict[str, Tensor] = {}
-        self._modules = modules
-        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+        super().__init__(modules)
 
-    def __enter__(self) -> OutputGradients:
-        for name, module in self._modules.items():
-            self._hooks.append(module.register_forward_hook(self._hook(name)))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
+    def _attach(self, name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_hook(self._hook(name))
 
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def add(gradient: Tensor) -> None:
