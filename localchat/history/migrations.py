@@ -63,6 +63,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             ON conversations BEGIN UPDATE changes SET version = version + 1; END""",
         f"PRAGMA application_id = {APPLICATION_ID}",
     ),
+    (
+        "ALTER TABLE conversations ADD COLUMN folder TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE conversations ADD COLUMN archived_at REAL",
+        # Titles: 0 made of the first message, 1 made by the model; `renamed` says that it is the user's own.
+        "ALTER TABLE conversations ADD COLUMN titled INTEGER NOT NULL DEFAULT 0 CHECK (titled IN (0, 1))",
+        # What this conversation has of its own besides model, system prompt and sampling: context_length, preset, ...
+        "ALTER TABLE conversations ADD COLUMN options TEXT NOT NULL DEFAULT '{}'",
+        # Files given with a message: [{"name": ..., "kind": ..., "text": ...}].
+        "ALTER TABLE messages ADD COLUMN attachments TEXT NOT NULL DEFAULT '[]'",
+        "DROP TRIGGER conversation_changed",
+        """CREATE TRIGGER conversation_changed
+            AFTER UPDATE OF title, updated_at, model, system_prompt, sampling, pinned, deleted_at, leaf_id, folder,
+                archived_at, options
+            ON conversations BEGIN UPDATE changes SET version = version + 1; END""",
+    ),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,6 +29,10 @@ class Conversation:
         draft: what was typed and not sent.
         deleted_at: when it was deleted; it can be brought back until it is purged.
         leaf_id: last message of the branch on show; None while there is no message.
+        folder: of the list that it stands in; "" is none.
+        archived_at: when it was put out of the list; it is still found by searching.
+        titled: the title was made by the model.
+        options: what it has of its own besides model, system prompt and sampling, such as "context_length".
     """
 
     id: str
@@ -43,12 +47,17 @@ class Conversation:
     pinned: bool
     deleted_at: float | None
     leaf_id: str | None
+    folder: str
+    archived_at: float | None
+    titled: bool
+    options: Mapping[str, Any]
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> Conversation:
         values = {name: row[name] for name in cls.__slots__}
-        flags = {name: bool(row[name]) for name in ("renamed", "pinned")}
-        return cls(**values | flags | {"sampling": json.loads(row["sampling"])})
+        flags = {name: bool(row[name]) for name in ("renamed", "pinned", "titled")}
+        tables = {name: json.loads(row[name]) for name in ("sampling", "options")}
+        return cls(**values | flags | tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class StoredMessage:
         model: name of the model that wrote it; None for what the user wrote.
         error: one sentence when status is "error", else "".
         stats: what the reply cost and what is needed to replay it (the fields of `messages.ReplyDone`).
+        attachments: files given with it, each with "name", "kind" and "text".
     """
 
     id: str
@@ -73,11 +83,12 @@ class StoredMessage:
     model: str | None
     error: str
     stats: Mapping[str, Any]
+    attachments: Sequence[Mapping[str, str]]
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> StoredMessage:
         values = {name: row[name] for name in cls.__slots__}
-        return cls(**values | {"stats": json.loads(row["stats"])})
+        return cls(**values | {name: json.loads(row[name]) for name in ("stats", "attachments")})
 
     def as_message(self) -> Message:
         """The turn as the model sees it."""

@@ -11,7 +11,10 @@ import pytest
 from localchat.history.migrations import MIGRATIONS, migrate, schema_version
 from localchat.history.store import HistoryStore
 
-RELEASED = ("e3c9aa4652e56d644a3dd3e08b58fce48eb6d0f5d58c0dfd6dd03c6392e96792",)
+RELEASED = (
+    "e3c9aa4652e56d644a3dd3e08b58fce48eb6d0f5d58c0dfd6dd03c6392e96792",
+    "e264f1359301a940a068f7c5a7ec85aa5db69bf67898e070ef70fbc64fdc9c0a",
+)
 """SHA-256 of each step. Add a line for a new step; never change one."""
 
 
