@@ -17,8 +17,9 @@ from localchat.engine.sampling import Sampler
 from localchat.messages import FinishReason
 from localchat.model.decoder import Check, Forward
 
-_CHUNKS = (16, 48, 96, 192, 384)  # multiples of the rows that kernels multiply together
+_CHUNKS = (16, 48, 96, 192, 384, 768, 1536, 3072)  # multiples of the rows that kernels multiply together
 _FIRST_CHUNK = 48
+_FIRST_ON_DEVICE = 768  # a graphics processor takes as long for fewer
 _PROGRESS_S = 0.15  # that a chunk takes if it can: progress moves smoothly
 _WELL_USED = 96  # tokens that make reading the weights worth while; fewer only if a stop would be noticed too late
 _LAYER_S = 0.1  # at most between two checks, one a layer: a stop is noticed within 200 ms
@@ -39,7 +40,7 @@ def prefill_steps(
     if not ids:
         raise ValueError("there is nothing to read")
     tokens = torch.tensor(ids, dtype=torch.int64)
-    done, chunk = 0, _FIRST_CHUNK
+    done, chunk = 0, _FIRST_CHUNK if cache.device.type == "cpu" else _FIRST_ON_DEVICE
     while done < len(tokens):
         if check is not None:
             check()

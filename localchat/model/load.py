@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from localchat.errors import BadWeights, ModelNotFound
+from localchat.model import cuda_plan
 from localchat.model.cuda_graph import GraphedDecoder
 from localchat.model.decoder import Check, Decoder, Forward, Weight
 from localchat.model.device import pick_device, within_memory
@@ -177,7 +178,7 @@ def precision(weights: Mapping[str, Weight]) -> str:
 def _forward(decoder: Decoder) -> Forward:
     """The fastest way to run it: recorded on CUDA, native on the CPU, otherwise as it is."""
     if decoder.device.type == "cuda":
-        return GraphedDecoder(decoder)
+        return GraphedDecoder(decoder) if cuda_plan.refusal(decoder) else cuda_plan.CUDAPlan(decoder)
     return decoder if refusal(decoder) else Plan(decoder)
 
 

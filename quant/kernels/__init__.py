@@ -1,7 +1,7 @@
 """The ordered list of ways to multiply by a quantized matrix, and the choice among them.
 
 The first candidate that does not refuse is taken; the reference, last in the list, never does. LOCALCHAT_KERNEL names a
-family (`torch` or `reference`) to have nothing else.
+family (`cuda`, `torch` or `reference`) to have nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 
 from quant import rtn
 from quant.kernels import torch_cuda, torch_mps
+from quant.kernels.cuda.products import Products
 from quant.kernels.interface import Candidate, Kernel
 from quant.kernels.native import INSTRUCTION_SETS, Native
 from quant.kernels.reference import Reference
@@ -28,6 +29,7 @@ _CANDIDATES: tuple[Candidate, ...] = (
     Int4(),
     Int8Row(),
     Int8Group(),
+    Products(),
     torch_cuda.Int4(),
     torch_cuda.Int8(),
     torch_mps.Int4(),
@@ -36,7 +38,7 @@ _CANDIDATES: tuple[Candidate, ...] = (
     Dense(),
     Reference(),
 )
-KERNEL_NAMES = (*INSTRUCTION_SETS, "torch", "reference")
+KERNEL_NAMES = (*INSTRUCTION_SETS, "cuda", "torch", "reference")
 """What LOCALCHAT_KERNEL may be."""
 
 _REPORTED = (QuantSpec(4), QuantSpec(8, 0), QuantSpec(8, 32))
