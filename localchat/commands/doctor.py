@@ -13,6 +13,7 @@ import typer
 from localchat import __version__, paths
 from localchat.config import load_config
 from localchat.errors import LocalChatError
+from localchat.history.encryption import is_encrypted
 from localchat.history.store import HistoryStore
 from localchat.hub.installed import installed_models
 
@@ -92,9 +93,12 @@ def _history() -> Iterator[Finding]:
     if not paths.history_file().exists():
         yield Finding("history", "none yet")
         return
+    if is_encrypted(paths.history_file()):
+        yield Finding("history", f"encrypted, {paths.history_file().stat().st_size / 1e6:.1f} MB")
+        return
     with HistoryStore(paths.history_file()) as store:
         problems = store.problems()
-        count = len(store.conversations())
+        count = sum(store.count_listed())
     size = paths.history_file().stat().st_size
     yield Finding("history", f"{count} conversations, {size / 1e6:.1f} MB", "; ".join(problems))
 
@@ -121,7 +125,7 @@ def _kernels() -> Iterator[Finding]:
     if sets := native.instruction_sets():
         others = f"; this processor also runs {', '.join(sets[1:])}" if sets[1:] else ""
         yield Finding("kernels", f"built with {sets[0]}{others}")
-    else:
+    elif device.type == "cpu":
         found = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
         hint = "Install localchat again" + (
             f": {found} is there now." if found else " when a C++ compiler (g++) is there."

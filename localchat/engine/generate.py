@@ -20,6 +20,7 @@ from localchat.model.decoder import Check, Forward
 _CHUNKS = (16, 48, 96, 192, 384, 768, 1536, 3072)  # multiples of the rows that kernels multiply together
 _FIRST_CHUNK = 48
 _FIRST_ON_DEVICE = 768  # a graphics processor takes as long for fewer
+_TAIL = 16  # read apart where layers keep states, which can go back to where a piece began: as another reply wants
 _PROGRESS_S = 0.15  # that a chunk takes if it can: progress moves smoothly
 _WELL_USED = 96  # tokens that make reading the weights worth while; fewer only if a stop would be noticed too late
 _LAYER_S = 0.1  # at most between two checks, one a layer: a stop is noticed within 200 ms
@@ -41,10 +42,11 @@ def prefill_steps(
         raise ValueError("there is nothing to read")
     tokens = torch.tensor(ids, dtype=torch.int64)
     done, chunk = 0, _FIRST_CHUNK if cache.device.type == "cpu" else _FIRST_ON_DEVICE
+    body = len(tokens) - _TAIL if decoder.spec.keeps_states else 0
     while done < len(tokens):
         if check is not None:
             check()
-        piece = tokens[done : done + chunk]
+        piece = tokens[done : min(done + chunk, body if done < body else len(tokens))]
         start = time.perf_counter()
         with torch.inference_mode():
             logits = decoder(piece, cache, check=check).cpu()  # waits for the device

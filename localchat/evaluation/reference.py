@@ -3,7 +3,7 @@ several times larger than memory.
 
 All chunks go through the first layer, then all through the second, and so on: every weight is read once. What is held
 is one layer, the output matrix (and before it the embedding), and the hidden states of all chunks, `tokens *
-hidden_size` float32.
+hidden_size` float32; where layers share keys and values, also those of every chunk, and what layers are told of tokens.
 """
 
 from __future__ import annotations
@@ -39,15 +39,20 @@ class Reference:
     ) -> None:
         spec = source.spec
         self._decoder = _without_layers(source)
-        self._states = [self._decoder.embed(torch.tensor(chunk), 0) for chunk in chunks]
-        self._decoder.embedding = nn.Identity()  # may be gigabytes, and is not read again
-        cache = KVCache(spec, len(chunks[0]))  # never advanced: every chunk begins at its start
+        tokens = [torch.tensor(chunk) for chunk in chunks]
+        self._states = [self._decoder.embed(each, 0) for each in tokens]
+        told: list[Tensor | None] = [None] * len(tokens)
+        if self._decoder.per_layer is not None:
+            told = [self._decoder.per_layer(*each) for each in zip(tokens, self._states, strict=True)]
+        self._decoder.embedding, self._decoder.per_layer = nn.Identity(), None  # may be gigabytes, not read again
+        # Never advanced: every chunk begins at their start, and may use the same, unless later layers come back to it.
+        caches = [KVCache(spec, len(chunks[0])) for _ in (chunks if spec.shared_key_value_layers else chunks[:1])]
         angles = self._decoder.rope.at(0, len(chunks[0]), len(chunks[0]))
         for index in range(spec.num_layers):
             layer = _layer(source, index)
             for number, state in enumerate(self._states):
                 check()
-                self._states[number] = layer(state, angles, cache)
+                self._states[number] = layer(state, angles, caches[number % len(caches)], told[number])
             on_progress((index + 1) / spec.num_layers)
 
     @torch.inference_mode()

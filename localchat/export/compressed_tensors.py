@@ -57,9 +57,9 @@ def write_compressed(
     spec, weights = model.spec, model.weights
     if spec.num_experts:
         raise UnsupportedModel("Mixtures of experts cannot be exported to compressed-tensors.")
+    config = huggingface_config(spec)
     plan = targets(spec, "huggingface")
     held = _held(plan, weights)
-    config = huggingface_config(spec)
     check_read_back(spec, spec_from_huggingface(config), "compressed-tensors")
     modules = {_module(target.name): held[target.name] for target in plan if _is_matrix(target)}
     output = tensor_plan(replace(spec, tied_embeddings=False), "huggingface")["output"]

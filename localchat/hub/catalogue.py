@@ -20,6 +20,7 @@ from localchat.hub.hub_name import DEFAULT_REVISION, PREFIX, HubName, parse_hub_
 from localchat.hub.model_names import is_model_name
 from localchat.messages import SAMPLING_LIMITS
 from localchat.paths import assets_dir
+from localchat.translation import _
 
 Transfer = Literal["pip", "ranged"]
 
@@ -116,7 +117,7 @@ def find(name: str) -> CatalogueEntry:
     hint = f"Did you mean {close[0]}?" if close else f"It holds: {', '.join(entries)}."
     if "/" in name:
         hint = f"For a model of the hub write {PREFIX}{name}."
-    raise ModelNotFound(f"The catalogue has no model {name!r}.", hint)
+    raise ModelNotFound(_("The catalogue has no model {name}.").format(name=repr(name)), hint)
 
 
 def read_catalogue(path: Path) -> tuple[CatalogueEntry, ...]:
@@ -124,16 +125,25 @@ def read_catalogue(path: Path) -> tuple[CatalogueEntry, ...]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidSetting(f"The catalogue {path} cannot be read ({error}).", "Reinstall localchat.") from error
+        raise InvalidSetting(
+            _("The catalogue {path} cannot be read ({error}).").format(path=path, error=error),
+            _("Reinstall localchat."),
+        ) from error
     top = _Table(data, path.name)
     tables = top.take("model", list)
     top.finish()
     entries = tuple(_entry(_Table(table, f"{path.name}, model {i}")) for i, table in enumerate(tables, 1))
     names = [entry.name for entry in entries]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise InvalidSetting(f"{path.name}: the name {min(twice)!r} is used twice.")
+        raise InvalidSetting(
+            _("{name}: the name {twice} is used twice.").format(name=path.name, twice=repr(min(twice)))
+        )
     if (defaults := sum(entry.default for entry in entries)) != 1:
-        raise InvalidSetting(f"{path.name}: {defaults} models have default = true, but exactly one must.")
+        raise InvalidSetting(
+            _("{name}: {defaults} models have default = true, but exactly one must.").format(
+                name=path.name, defaults=defaults
+            )
+        )
     return entries
 
 
@@ -217,7 +227,11 @@ def _package_source(table: _Table) -> PackageSource:
 def _sampling(table: _Table) -> Mapping[str, float]:
     for key, value in table.values.items():
         if key not in SAMPLING_LIMITS:
-            raise InvalidSetting(f"{table.where}: unknown key {key!r}; allowed are {', '.join(SAMPLING_LIMITS)}.")
+            raise InvalidSetting(
+                _("{where}: unknown key {key}; allowed are {names}.").format(
+                    where=table.where, key=repr(key), names=", ".join(SAMPLING_LIMITS)
+                )
+            )
         if not SAMPLING_LIMITS[key].allows(value):
             raise table.wrong(key, value, str(SAMPLING_LIMITS[key]))
     return MappingProxyType(dict(table.values))
@@ -229,16 +243,22 @@ class _Table:
     def __init__(self, values: object, where: str) -> None:
         self.where = where
         if not isinstance(values, dict):
-            raise InvalidSetting(f"{where} is {values!r}, but must be a table.")
+            raise InvalidSetting(
+                _("{where} is {values}, but must be a table.").format(where=where, values=repr(values))
+            )
         self.values: dict[str, Any] = dict(values)
 
     def wrong(self, key: str, value: object, allowed: str) -> InvalidSetting:
-        return InvalidSetting(f"{self.where}: {key} is {value!r}, but must be {allowed}.")
+        return InvalidSetting(
+            _("{where}: {key} is {value}, but must be {allowed}.").format(
+                where=self.where, key=key, value=repr(value), allowed=allowed
+            )
+        )
 
     def take(self, key: str, kind: type[T], default: T | None = None) -> T:
         if key not in self.values:
             if default is None:
-                raise InvalidSetting(f"{self.where}: the key {key!r} is missing.")
+                raise InvalidSetting(_("{where}: the key {key} is missing.").format(where=self.where, key=repr(key)))
             return default
         value = self.values.pop(key)
         if type(value) is not kind:  # not isinstance: true is an int to Python, but not to a reader of the file
@@ -257,4 +277,6 @@ class _Table:
 
     def finish(self) -> None:
         if self.values:
-            raise InvalidSetting(f"{self.where}: unknown key {next(iter(self.values))!r}.")
+            raise InvalidSetting(
+                _("{where}: unknown key {key}.").format(where=self.where, key=repr(next(iter(self.values))))
+            )

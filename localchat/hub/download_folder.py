@@ -13,6 +13,7 @@ from localchat.hub.download_lock import DownloadLock
 from localchat.hub.pull_events import Check, OnProgress, PullProgress, Stage
 from localchat.hub.transfer_rate import TransferRate
 from localchat.paths import cache_dir, ensure
+from localchat.translation import _
 
 POLL_S = 0.1
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -70,9 +71,11 @@ class DownloadFolder:
         free = shutil.disk_usage(self.path).free + here
         if free < need:
             raise StorageFailed(
-                f"There is no room for the model: fetching and installing it takes {need / 1e6:.0f} MB in "
-                f"{self.path.parent}, and {free / 1e6:.0f} MB are free.",
-                "Free some space, or point LOCALCHAT_CACHE_DIR at a folder on another disk.",
+                _(
+                    "There is no room for the model: fetching and installing it takes {need} MB in {parent}, and "
+                    "{free} MB are free."
+                ).format(need=f"{need / 1000000.0:.0f}", parent=self.path.parent, free=f"{free / 1000000.0:.0f}"),
+                _("Free some space, or point LOCALCHAT_CACHE_DIR at a folder on another disk."),
             )
 
     @contextlib.contextmanager
@@ -84,8 +87,10 @@ class DownloadFolder:
             if error.errno not in _STORAGE_ERRORS:
                 raise
             raise StorageFailed(
-                f"The folder {self.path} cannot be written ({error.strerror or error}).",
-                "Make room there, or point LOCALCHAT_CACHE_DIR at another folder.",
+                _("The folder {path} cannot be written ({reason}).").format(
+                    path=self.path, reason=error.strerror or error
+                ),
+                _("Make room there, or point LOCALCHAT_CACHE_DIR at another folder."),
             ) from error
 
     def wait(self, seconds: float) -> None:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from localchat.errors import StorageFailed
+from localchat.translation import _
 
 if sys.platform == "win32":
     import msvcrt
@@ -55,7 +56,9 @@ class DownloadLock:
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         except OSError as error:
-            raise StorageFailed(f"The file {self._path} cannot be written ({error.strerror}).") from error
+            raise StorageFailed(
+                _("The file {path} cannot be written ({reason}).").format(path=self._path, reason=error.strerror)
+            ) from error
         try:
             _try_lock(descriptor)
         except (BlockingIOError, PermissionError):
@@ -63,7 +66,9 @@ class DownloadLock:
             return False
         except OSError as error:
             os.close(descriptor)
-            raise StorageFailed(f"The file {self._path} cannot be locked ({error.strerror}).") from error
+            raise StorageFailed(
+                _("The file {path} cannot be locked ({reason}).").format(path=self._path, reason=error.strerror)
+            ) from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         self._descriptor = descriptor

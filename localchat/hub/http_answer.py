@@ -16,6 +16,7 @@ from typing import cast
 from localchat.errors import DownloadFailed
 from localchat.hub.pull_events import Check
 from localchat.hub.transfer_errors import TransferCut, offline
+from localchat.translation import _
 
 _BLOCK = 1 << 16
 _POLL_S = 0.1
@@ -113,7 +114,9 @@ def _failure(error: Exception) -> Exception:
             return TransferCut(
                 f"The model could not be fetched: the server is busy (HTTP {error.code}).", "Try again in a while."
             )
-        return DownloadFailed(f"The model could not be fetched: the server answered HTTP {error.code}.")
+        return DownloadFailed(
+            _("The model could not be fetched: the server answered HTTP {code}.").format(code=error.code)
+        )
     if isinstance(reason, ssl.SSLCertVerificationError):
         return NotFetchableError(str(reason))
     if isinstance(error, urllib.error.URLError):

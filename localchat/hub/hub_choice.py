@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from localchat.errors import BadWeights, DownloadFailed, ModelNotFound, UnsupportedModel
 from localchat.hub.hub_client import RemoteFile, Repository
+from localchat.translation import _
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _DESCRIPTIONS = frozenset(
@@ -70,7 +71,7 @@ def choose(repository: Repository, memory_bytes: int) -> Choice:
             f"{repository.name} has its weights in pickle only, which can run code and is never read."
             if pickle
             else f"{repository.name} holds no model: neither a GGUF file nor config.json with safetensors.",
-            "Look for a repository of the same model in safetensors or GGUF.",
+            _("Look for a repository of the same model in safetensors or GGUF."),
         )
     return _best(repository, models, memory_bytes)
 
@@ -91,7 +92,10 @@ def weight_files(repository: Repository, folder: Path) -> tuple[RemoteFile, ...]
         return tuple(repository.files[shard] for shard in shards if _is_weights(shard) or _refuse(shard))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadWeights(
-            f"{_INDEX} of {repository.name} does not fit its files ({error}).", "Look for another repository of it."
+            _("{index} of {name} does not fit its files ({error}).").format(
+                index=_INDEX, name=repository.name, error=error
+            ),
+            _("Look for another repository of it."),
         ) from error
 
 
@@ -107,13 +111,25 @@ def _descriptions(repository: Repository) -> tuple[RemoteFile, ...]:
     files = repository.files
     weights = [path for path in files if _is_weights(path)]
     if _SINGLE not in files and _INDEX not in files and len(weights) > 1:
-        raise UnsupportedModel(f"{repository.name} has {len(weights)} safetensors files and no index of them.")
+        raise UnsupportedModel(
+            _("{name} has {count} safetensors files and no index of them.").format(
+                name=repository.name, count=len(weights)
+            )
+        )
     if not any(name in files for name in _TOKENIZERS):
-        raise UnsupportedModel(f"{repository.name} has neither {' nor '.join(_TOKENIZERS)}, so it cannot read text.")
+        raise UnsupportedModel(
+            _("{name} has neither {names}, so it cannot read text.").format(
+                name=repository.name, names=" nor ".join(_TOKENIZERS)
+            )
+        )
     chosen = tuple(files[name] for name in sorted(_DESCRIPTIONS & files.keys()))
     for file in chosen:
         if file.size > _LARGEST_DESCRIPTION:
-            raise DownloadFailed(f"{file.path} of {repository.name} claims {file.size:,} bytes, far too many.")
+            raise DownloadFailed(
+                _("{path} of {name} claims {size} bytes, far too many.").format(
+                    path=file.path, name=repository.name, size=f"{file.size:,}"
+                )
+            )
     return chosen
 
 
@@ -137,13 +153,23 @@ def _asked_for(repository: Repository, models: Mapping[str, tuple[RemoteFile, ..
         if asked in (part.path for part in parts):
             return Choice(model_name(first), parts, is_gguf=True)
     if asked in repository.files and asked.lower().endswith(".gguf"):
-        raise UnsupportedModel(f"{asked} of {repository.name.repository} is no model by itself.", _listing(models))
+        raise UnsupportedModel(
+            _("{asked} of {repository} is no model by itself.").format(
+                asked=asked, repository=repository.name.repository
+            ),
+            _listing(models),
+        )
     if asked in repository.files:
         raise UnsupportedModel(
-            f"{asked} is no GGUF file, and only such a file can be fetched by itself.",
-            f"`localchat pull hf:{repository.name.repository}` fetches a whole checkpoint of safetensors.",
+            _("{asked} is no GGUF file, and only such a file can be fetched by itself.").format(asked=asked),
+            _("`localchat pull hf:{repository}` fetches a whole checkpoint of safetensors.").format(
+                repository=repository.name.repository
+            ),
         )
-    raise ModelNotFound(f"{repository.name.repository} has no file {asked}.", _listing(models))
+    raise ModelNotFound(
+        _("{repository} has no file {asked}.").format(repository=repository.name.repository, asked=asked),
+        _listing(models),
+    )
 
 
 def _best(repository: Repository, models: Mapping[str, tuple[RemoteFile, ...]], memory_bytes: int) -> Choice:
@@ -164,7 +190,12 @@ def _best(repository: Repository, models: Mapping[str, tuple[RemoteFile, ...]], 
                 why = f"Of {len(models)} GGUF files {first} is taken: the finest that fits this machine's memory."
                 return Choice(model_name(first), parts, is_gguf=True, why=why)
     what = "and none is small enough for this machine's memory" if found else "and none is the obvious choice"
-    raise ModelNotFound(f"{repository.name.repository} has {len(models)} GGUF files, {what}.", _listing(models))
+    raise ModelNotFound(
+        _("{repository} has {count} GGUF files, {what}.").format(
+            repository=repository.name.repository, count=len(models), what=what
+        ),
+        _listing(models),
+    )
 
 
 def _listing(models: Mapping[str, Sequence[RemoteFile]]) -> str:

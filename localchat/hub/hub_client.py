@@ -25,6 +25,7 @@ from localchat.hub.fingerprint import Fingerprint
 from localchat.hub.hub_errors import hub_errors
 from localchat.hub.hub_name import HubName
 from localchat.hub.transfer_errors import TransferCut
+from localchat.translation import _
 
 _TIMEOUT_S = 20.0
 _PAUSES_S = (1.0, 2.0, 4.0)
@@ -122,8 +123,10 @@ class HubClient:
         found = self._patiently(lambda: get_hf_file_metadata(url, timeout=_TIMEOUT_S, library_name=_LIBRARY))
         if found.size not in (None, file.size) or not _may_be(found.etag, file.fingerprint):
             raise DownloadFailed(
-                f"The hub contradicts itself about {file.path}: what it offers is not the file that it lists.",
-                "Try again; if it stays so, the hub or a proxy in between is damaged.",
+                _("The hub contradicts itself about {path}: what it offers is not the file that it lists.").format(
+                    path=file.path
+                ),
+                _("Try again; if it stays so, the hub or a proxy in between is damaged."),
             )
         same_server = urlsplit(found.location)[:2] == urlsplit(constants.ENDPOINT)[:2]
         token = build_hf_headers(library_name=_LIBRARY).get("authorization")

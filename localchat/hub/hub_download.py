@@ -29,6 +29,7 @@ from localchat.hub.hub_client import HubClient, RemoteFile, Repository
 from localchat.hub.hub_name import HubName
 from localchat.hub.pull_events import Check, OnProgress, PullProgress
 from localchat.hub.ranged import download
+from localchat.translation import _
 
 _PAUSE_S = 1.0
 # The installed model is there before the download is removed. Relative to that, it is a third of bfloat16 in int4 and a
@@ -173,20 +174,28 @@ class HubDownload:
             except NotFetchableError as error:
                 if _size(partial) <= before:  # not merely an address that has ended
                     raise DownloadFailed(
-                        f"The model could not be fetched: the server of {file.path} refuses it ({error}).",
-                        "Try again in a while.",
+                        _("The model could not be fetched: the server of {path} refuses it ({error}).").format(
+                            path=file.path, error=error
+                        ),
+                        _("Try again in a while."),
                     ) from error
         if _size(target) != file.size:
             target.unlink()
             raise DownloadFailed(
-                f"The model could not be fetched: {file.path} is not of the size that the hub announced.",
-                "Try again; if it stays so, the hub or a proxy in between is damaged.",
+                _("The model could not be fetched: {path} is not of the size that the hub announced.").format(
+                    path=file.path
+                ),
+                _("Try again; if it stays so, the hub or a proxy in between is damaged."),
             )
 
     def _place(self, file: RemoteFile) -> Path:
         name = PurePosixPath(file.path).name
         if name.startswith(".") or set(name) & set("\\:\0"):
-            raise DownloadFailed(f"{self._name.repository} names a file {file.path!r}, which is no name for a file.")
+            raise DownloadFailed(
+                _("{repository} names a file {path}, which is no name for a file.").format(
+                    repository=self._name.repository, path=repr(file.path)
+                )
+            )
         return self._files / name
 
     def _forget_another(self, file: RemoteFile) -> None:

@@ -12,6 +12,7 @@ from huggingface_hub import errors as hub
 from localchat.errors import DownloadFailed, LocalChatError, ModelNotFound
 from localchat.hub.hub_name import HubName
 from localchat.hub.transfer_errors import TransferCut, offline
+from localchat.translation import _
 
 _TOKEN = "put it into HF_TOKEN or log in with `hf auth login`"
 
@@ -29,8 +30,10 @@ def hub_errors(name: HubName) -> Iterator[None]:
         raise _translated(error, name) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # not JSON, or JSON of another kind
         raise DownloadFailed(
-            f"The hub's answer about {name.repository} is not understood ({error}).",
-            "Is HF_ENDPOINT the address of a model hub?",
+            _("The hub's answer about {repository} is not understood ({error}).").format(
+                repository=name.repository, error=error
+            ),
+            _("Is HF_ENDPOINT the address of a model hub?"),
         ) from error
 
 
@@ -38,25 +41,34 @@ def _translated(error: Exception, name: HubName) -> LocalChatError:
     """The order matters: the kinds derive from each other."""
     if isinstance(error, hub.OfflineModeIsEnabled):
         return DownloadFailed(
-            f"{name} is not on this machine, and HF_HUB_OFFLINE forbids asking for it.", "Unset HF_HUB_OFFLINE."
+            _("{name} is not on this machine, and HF_HUB_OFFLINE forbids asking for it.").format(name=name),
+            _("Unset HF_HUB_OFFLINE."),
         )
     if isinstance(error, hub.HFValidationError):
-        return ModelNotFound(f"{name} cannot be the name of a model of the hub ({error}).")
+        return ModelNotFound(
+            _("{name} cannot be the name of a model of the hub ({error}).").format(name=name, error=error)
+        )
     if isinstance(error, hub.GatedRepoError):
         return _gated(name)
     if isinstance(error, hub.DisabledRepoError):
-        return DownloadFailed(f"The hub has closed {name.repository}: nobody can fetch it.")
+        return DownloadFailed(
+            _("The hub has closed {repository}: nobody can fetch it.").format(repository=name.repository)
+        )
     if isinstance(error, hub.RevisionNotFoundError):
         return ModelNotFound(
-            f"{name.repository} has no revision {name.revision!r}.", "Leave @REVISION out for the newest."
+            _("{repository} has no revision {revision}.").format(
+                repository=name.repository, revision=repr(name.revision)
+            ),
+            _("Leave @REVISION out for the newest."),
         )
     if isinstance(error, hub.EntryNotFoundError):
         return ModelNotFound(
-            f"{name.repository} has no such file any more.", "Try again: it may have changed just now."
+            _("{repository} has no such file any more.").format(repository=name.repository),
+            _("Try again: it may have changed just now."),
         )
     if isinstance(error, hub.RepositoryNotFoundError):
         return ModelNotFound(
-            f"The hub has no repository {name.repository}, or it is private.",
+            _("The hub has no repository {repository}, or it is private.").format(repository=name.repository),
             "Check the spelling."
             if get_token()
             else f"Check the spelling; for a private one, get a token and {_TOKEN}.",
@@ -65,8 +77,8 @@ def _translated(error: Exception, name: HubName) -> LocalChatError:
         return _by_status(error.response.status_code, name)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return DownloadFailed(
-            "The model could not be fetched: the hub's certificate is not trusted here.",
-            "Behind a company proxy, name its certificate in SSL_CERT_FILE.",
+            _("The model could not be fetched: the hub's certificate is not trusted here."),
+            _("Behind a company proxy, name its certificate in SSL_CERT_FILE."),
         )
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
         return offline(str(error) or type(error).__name__, TransferCut)
@@ -75,31 +87,38 @@ def _translated(error: Exception, name: HubName) -> LocalChatError:
             f"The model could not be fetched: the connection was cut ({str(error) or type(error).__name__}).",
             "Check the network, then try again.",
         )
-    return DownloadFailed(f"The model could not be fetched: {error}.")
+    return DownloadFailed(_("The model could not be fetched: {error}.").format(error=error))
 
 
 def _gated(name: HubName) -> LocalChatError:
     page = f"{constants.ENDPOINT}/{name.repository}"
     if get_token() is None:
         return DownloadFailed(
-            f"The authors of {name.repository} ask you to accept their licence first.",
-            f"Accept it at {page}, make a token in your account there, and {_TOKEN}; then try again.",
+            _("The authors of {repository} ask you to accept their licence first.").format(repository=name.repository),
+            _("Accept it at {page}, make a token in your account there, and {token}; then try again.").format(
+                page=page, token=_TOKEN
+            ),
         )
     return DownloadFailed(
-        f"The authors of {name.repository} have not given your account access to it.",
-        f"Accept their licence at {page} (some grant access by hand, which takes a while), then try again; the token"
-        " must be one that may read such models.",
+        _("The authors of {repository} have not given your account access to it.").format(repository=name.repository),
+        _(
+            "Accept their licence at {page} (some grant access by hand, which takes a while), then try "
+            "again; the token must be one that may read such models."
+        ).format(page=page),
     )
 
 
 def _by_status(status: int, name: HubName) -> LocalChatError:
     if status == 401:
-        return DownloadFailed("The hub refuses your token: it is wrong or has ended.", f"Make a new one and {_TOKEN}.")
+        return DownloadFailed(
+            _("The hub refuses your token: it is wrong or has ended."),
+            _("Make a new one and {token}.").format(token=_TOKEN),
+        )
     if status == 403:
         return DownloadFailed(
-            f"The hub does not let you read {name.repository}.",
+            _("The hub does not let you read {repository}.").format(repository=name.repository),
             "Does your token allow it?" if get_token() else f"Get a token and {_TOKEN}.",
         )
     if status in (408, 429) or status >= 500:
         return TransferCut(f"The model could not be fetched: the hub is busy (HTTP {status}).", "Try again in a while.")
-    return DownloadFailed(f"The model could not be fetched: the hub answered HTTP {status}.")
+    return DownloadFailed(_("The model could not be fetched: the hub answered HTTP {status}.").format(status=status))

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from localchat.errors import InvalidSetting
+from localchat.translation import _
 
 PREFIX = "hf:"
 DEFAULT_REVISION = "main"
@@ -43,8 +44,10 @@ def parse_hub_name(text: str) -> HubName:
     # The hub itself forbids the two sequences in repository names.
     if found is None or ".." in text or "--" in found["repository"]:
         raise InvalidSetting(
-            f"{text!r} does not name a model of the hub.",
-            "Write hf:OWNER/REPOSITORY, hf:OWNER/REPOSITORY:FILE.gguf,"
-            " and @REVISION after either for another than the newest.",
+            _("{text} does not name a model of the hub.").format(text=repr(text)),
+            _(
+                "Write hf:OWNER/REPOSITORY, hf:OWNER/REPOSITORY:FILE.gguf, and @REVISION after either for "
+                "another than the newest."
+            ),
         )
     return HubName(found["repository"], found["file"] or "", found["revision"] or DEFAULT_REVISION)

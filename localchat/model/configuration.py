@@ -13,6 +13,9 @@ from typing import Any
 
 from localchat.errors import BadWeights, UnsupportedModel
 from localchat.messages import SAMPLING_LIMITS
+from localchat.model.configuration_gemma4 import gemma4_fields
+from localchat.model.configuration_latent import latent_fields
+from localchat.model.configuration_recurrent import RECURRENT_KEYS, recurrent_fields
 from localchat.model.configuration_rope import rope_fields
 from localchat.model.configuration_values import (
     number,
@@ -25,7 +28,8 @@ from localchat.model.configuration_values import (
 )
 from localchat.model.family import Family
 from localchat.model.family_table import family
-from localchat.model.spec import ModelSpec, check_sizes
+from localchat.model.spec import ModelSpec
+from localchat.model.spec_checks import check_sizes
 
 # Of training, of generation, of the library that wrote the file: no influence on the logits of a decoder. And what
 # `spec_from_huggingface` reads of every family.
@@ -55,6 +59,11 @@ _FIXED_VALUES: Mapping[str, Any] = {
     "lm_head_bias": False,
     "full_attn_mod": 1,
     "interpolate_factor": 1,
+    "conv_bias": False,
+    "use_pos_enc": True,
+    "block_use_swiglu": True,
+    "swiglu_alpha": 1.702,
+    "enable_moe_block": False,
 }
 _ACTIVATIONS = {
     "silu": "silu",
@@ -62,6 +71,7 @@ _ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
 }
 # Keys that are one field of the spec each; the others are read by name below.
 _FIELDS: Mapping[str, tuple[str, Callable[[float], float]]] = {
@@ -72,6 +82,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[float], float]]] = {
     "query_pre_attn_scalar": ("attention_scale", lambda value: value**-0.5),
     "attn_logit_softcapping": ("attention_softcap", float),
     "final_logit_softcapping": ("logit_softcap", float),
+    "swiglu_limit": ("gate_limit", float),
 }
 
 
@@ -103,11 +114,16 @@ def spec_from_huggingface(config: Mapping[str, Any]) -> ModelSpec:
     if "use_parallel_residual" in entry.reads:
         fields["parallel_residual"] = truth(values, "use_parallel_residual", entry, True)
     if "num_experts" in entry.reads:
-        fields |= _experts(values, entry, fields["num_layers"])
+        fields |= _experts(values, entry, fields)
     if "scale_emb" in entry.reads:
         fields |= _minicpm_scales(values, entry, fields)
+    if "global_head_dim" in entry.reads:
+        fields |= gemma4_fields(values, entry, fields)
+    if "kv_lora_rank" in entry.reads:
+        fields |= latent_fields(values, entry, fields)
     fields |= rope_fields(values, entry, fields)
-    fields |= _sliding(values, entry, fields)
+    recurs = entry.reads & RECURRENT_KEYS
+    fields |= recurrent_fields(values, entry, fields) if recurs else _sliding(values, entry, fields)
     if "no_rope_layers" in entry.reads:
         fields["no_rope_layers"] = _no_rope_layers(values, entry, fields["num_layers"])
     return ModelSpec(family=entry.name, **fields)
@@ -196,16 +212,17 @@ def _activation(values: Mapping[str, Any], entry: Family) -> str:
     return _ACTIVATIONS[name]
 
 
-def _experts(values: Mapping[str, Any], entry: Family, num_layers: int) -> dict[str, Any]:
+def _experts(values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]) -> dict[str, Any]:
     step = whole(values, "decoder_sparse_step", entry)
     if step < 1:
         raise UnsupportedModel(f"{entry.name}: decoder_sparse_step = {step} is not a number of layers.")
     dense = set(whole_list(values, "mlp_only_layers", entry) or ())
-    dense |= {i for i in range(num_layers) if (i + 1) % step}
+    dense |= {i for i in range(fields["num_layers"]) if (i + 1) % step}
+    usual = None if "moe_intermediate_size" in entry.reads else fields["intermediate_size"]
     return {
         "num_experts": whole(values, "num_experts", entry),
         "experts_per_token": whole(values, "num_experts_per_tok", entry),
-        "expert_intermediate_size": whole(values, "moe_intermediate_size", entry),
+        "expert_intermediate_size": whole(values, "moe_intermediate_size", entry, usual),
         "normalize_expert_weights": truth(values, "norm_topk_prob", entry),
         "dense_layers": tuple(sorted(dense)),
     }

@@ -16,13 +16,15 @@ def rope_fields(values: Mapping[str, Any], entry: Family, fields: Mapping[str, A
     parameters, local_theta = _local_and_global(_rope_parameters(values, entry), values, entry)
     theta = number(parameters, "rope_theta", entry, number(values, "rope_theta", entry, 10000.0))
     share = number(parameters, "partial_rotary_factor", entry, number(values, "partial_rotary_factor", entry, 1.0))
+    if parameters.get("rope_type") == "proportional":
+        share = 1.0  # which turns the others as well, by nothing
     if share != 1 and "partial_rotary_factor" not in entry.reads:
         raise UnsupportedModel(f"{entry.name}: partial_rotary_factor = {share!r} is not supported, only 1.")
     if "original_max_position_embeddings" in entry.reads and values.get("original_max_position_embeddings"):
         original = whole(values, "original_max_position_embeddings", entry)
         parameters = {**parameters, "original_max_position_embeddings": original}
-    head_dim, context_length = fields["head_dim"], fields["context_length"]
-    rotary_dim = int(head_dim * share) if 0 < share <= 1 else 0
+    head_dim, context_length = fields.get("full_head_dim") or fields["head_dim"], fields["context_length"]
+    rotary_dim = fields.get("rotary_dim") or (int(head_dim * share) if 0 < share <= 1 else 0)
     if rotary_dim < 2:
         raise UnsupportedModel(f"{entry.name}: rope turns a share of {share!r} of a head_dim of {head_dim}.")
     scaling = read_scaling(parameters, rotary_dim, theta, context_length, entry.name)
@@ -40,6 +42,9 @@ def rope_fields(values: Mapping[str, Any], entry: Family, fields: Mapping[str, A
 
 def _rope_parameters(values: Mapping[str, Any], entry: Family) -> Mapping[str, Any]:
     """`rope_parameters` (transformers 5) or `rope_scaling` (before); an empty table when there is neither."""
+    usual = entry.defaults.get("rope_parameters")  # what the family has where nothing is said
+    if values.get("rope_scaling") is not None and values.get("rope_parameters") is usual:
+        values = {**values, "rope_parameters": None}
     found = [values[key] for key in ("rope_parameters", "rope_scaling") if values.get(key) is not None]
     if not all(isinstance(parameters, Mapping) for parameters in found):
         raise UnsupportedModel(f"{entry.name}: rope_scaling is not a table of values.")

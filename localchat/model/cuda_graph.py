@@ -2,8 +2,9 @@
 
 A token of a small model is a thousand kernels of a few microseconds each, which the processor cannot launch that fast.
 A graph runs the same kernels on the same addresses every time. So what changes from token to token lies in buffers that
-stay: the embedded token, its position, and the logits. Keys and values are written at the position that the buffer has,
-and attention always goes over a whole span of the cache, with a mask over what is not reached yet.
+stay: the embedded token, its position, the logits, and with which positions the blocks of layers begin. Keys and values
+are written where the position is in its block, and attention always goes over a whole span of the cache, with a mask
+over what is not reached yet.
 """
 
 from __future__ import annotations
@@ -25,10 +26,15 @@ _FIRST_SPAN = 512  # tokens; spans grow by doubling, each recorded anew, so that
 class GraphCache(CacheLike, Protocol):
     """A cache whose keys and values a graph can write and read."""
 
+    @property
+    def firsts(self) -> Sequence[int]:
+        """By layer, the position of the first token of its block; the same for all with the same window."""
+        ...
+
     def blocks(self, count: int) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Keys and values by layer, [num_key_value_heads, capacity, head_dim], with room for `count` tokens more.
 
-        They stay in their place until there is more to hold than the capacity.
+        They stay in their place until there is more to hold than the capacity, or `firsts` change.
 
         Raises:
             ContextOverflow: they do not fit.
@@ -47,7 +53,9 @@ class GraphedDecoder:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder, self.spec = decoder, decoder.spec
-        self.reason: str | None = None
+        self.reason = "the token alone decides what layers are told" if decoder.spec.per_layer_size else None
+        if decoder.spec.keeps_states:
+            self.reason = "some layers keep states in the place of keys and values"
         self._recorded: _Recorded | None = None
 
     @torch.inference_mode()
@@ -59,7 +67,7 @@ class GraphedDecoder:
             if check is not None:
                 check()
             if (recorded := self._record_where_needed(cache)) is not None:
-                next_logits = recorded.replay(self.decoder.embed(tokens, cache.length), cache.length)
+                next_logits = recorded.replay(self.decoder.embed(tokens, cache.length), cache.length, cache.firsts)
                 cache.advance(1)
                 return next_logits
         logits: Tensor = self.decoder(tokens, cache, check=check, all_logits=all_logits)
@@ -70,7 +78,6 @@ class GraphedDecoder:
         span = _FIRST_SPAN
         while span <= cache.length:
             span *= 2
-        span = min(span, keys[0].shape[1])
         if self._recorded is None or not self._recorded.is_for(keys, span):
             self._recorded = None  # before the next one takes its memory
             try:
@@ -90,29 +97,38 @@ class _Recorded:
         self._angles = decoder.rope.at(0, span, cache.context_length)
         self._positions = torch.arange(span, device=device)
         self._visible = torch.zeros(1, span, dtype=keys[0].dtype, device=device)
-        self._windows = {AttentionRule.of(decoder.spec, layer).window for layer in range(decoder.spec.num_layers)}
+        self._windows = {decoder.spec.window(layer): layer for layer in range(decoder.spec.num_layers)}  # one of each
         self._masks: dict[int | None, Tensor] = {}  # by window
         self._x = torch.zeros(1, decoder.spec.hidden_size, device=device)
         # A rehearsal writes to the cache as well, so it must be where the first replay will be.
         self._position = torch.full((1,), cache.length, device=device)
+        self._known_firsts = list(cache.firsts)
+        self._firsts = torch.tensor(self._known_firsts, device=device)
+        self._slots = self._position - self._firsts  # by layer, where in its block the token goes
         self._replay = record(self._run)
 
     def is_for(self, keys: Sequence[Tensor], span: int) -> bool:
-        return keys[0] is self._keys[0] and span == self._span
+        return span == self._span and all(now is then for now, then in zip(keys, self._keys, strict=True))
 
-    def replay(self, embedded: Tensor, position: int) -> Tensor:
+    def replay(self, embedded: Tensor, position: int, firsts: Sequence[int]) -> Tensor:
         """Logits, float32 [vocab_size], after the token embedded as [1, hidden_size]."""
         self._x.copy_(embedded)
         self._position.fill_(position)
+        if firsts != self._known_firsts:
+            self._known_firsts = list(firsts)
+            self._firsts.copy_(torch.tensor(self._known_firsts))
         return self._replay()
 
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, rule: AttentionRule) -> Tensor:
+    def attend(
+        self, layer: int, queries: Tensor, keys: Tensor | None, values: Tensor | None, rule: AttentionRule
+    ) -> Tensor:
         """As `CacheLike.attend`, for one token."""
-        all_keys, all_values = self._keys[layer], self._values[layer]
-        all_keys.index_copy_(1, self._position, keys.to(all_keys.dtype))
-        all_values.index_copy_(1, self._position, values.to(all_values.dtype))
+        all_keys, all_values, slot = self._keys[layer], self._values[layer], self._slots[layer : layer + 1]
+        if keys is not None and values is not None:
+            all_keys.index_copy_(1, slot, keys.to(all_keys.dtype))
+            all_values.index_copy_(1, slot, values.to(all_values.dtype))
         known, read, mask = all_keys[:, : self._span], all_values[:, : self._span], self._masks[rule.window]
-        if rule.softcap is not None:
+        if not rule.is_fused:
             return written_out(queries, known, read, mask, rule)
         # The heads that share a key head stand in the place of query positions.
         shared = queries.to(all_keys.dtype).reshape(1, all_keys.shape[0], -1, all_keys.shape[2])
@@ -124,11 +140,13 @@ class _Recorded:
         full, sliding = (
             (c.index_select(0, self._position), s.index_select(0, self._position)) for c, s in self._angles
         )
-        for window in self._windows:
-            hidden = self._positions > self._position
+        self._slots = self._position - self._firsts
+        for window, index in self._windows.items():
+            held, slot = self._positions[: self._keys[index].shape[1]], self._slots[index]
+            hidden = held > slot
             if window is not None:
-                hidden = hidden | (self._positions <= self._position - window)
-            self._masks[window] = self._visible.masked_fill(hidden, -torch.inf)
+                hidden = hidden | (held <= slot - window)
+            self._masks[window] = self._visible[:, : len(held)].masked_fill(hidden, -torch.inf)
         x = self._x
         for layer in self._decoder.layers:
             x = layer(x, Angles(full, sliding), self)

@@ -15,16 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from localchat.errors import BadWeights, ContextOverflow
+from localchat.model import modules
 from localchat.model.attention import AttentionRule, CacheLike
 from localchat.model.families import tensor_shapes
-from localchat.model.mlp import ACTIVATIONS, Expert, gated, mixture, plain
-from localchat.model.norm import LayerNorm, RMSNorm
+from localchat.model.latent_attention import LatentAttention
+from localchat.model.mlp import ACTIVATIONS, Expert, mixture, mlp_of
+from localchat.model.modules import Weight
+from localchat.model.norm import RMSNorm
+from localchat.model.per_layer import Listening, PerLayerInputs
+from localchat.model.recurrence import RECURRENCES
 from localchat.model.rope import Angles, Rope, rotate
 from localchat.model.spec import ModelSpec
-from quant.linear import QuantEmbedding, QuantLinear
-from quant.tensor import QuantTensor
 
-Weight = Tensor | QuantTensor
+__all__ = ["Check", "Decoder", "DecoderLayer", "Forward", "RMSNorm", "Weight"]
+
 Check = Callable[[], None]
 """Called often during long work; raises to abandon it."""
 
@@ -52,19 +56,18 @@ class DecoderLayer(nn.Module):
         super().__init__()
         prefix = f"layers.{index}."
         own = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
-        linear, norm = partial(_linear, own, device=device), partial(_norm_or_nothing, own, spec, device=device)
+        linear, norm = (
+            partial(modules.linear, own, device=device),
+            partial(modules.norm_or_nothing, own, spec, device=device),
+        )
         self.index = index
-        self.head_dim = spec.head_dim
-        self.rule = AttentionRule.of(spec, index)
-        self.rotates = spec.positions == "rotary" and index not in spec.no_rope_layers
-        self.angles_of = Angles._fields.index("sliding" if spec.is_sliding(index) else "full")
-        self.norms_heads = spec.qk_norm == "head"
         self.parallel_residual = spec.parallel_residual
         self.residual_scale = spec.residual_scale
         self.attention_norm = norm("attention_norm")
-        self.query, self.key, self.value = linear("query"), linear("key"), linear("value")
-        self.query_norm, self.key_norm = norm("query_norm"), norm("key_norm")
-        self.attention_output = linear("attention_output")
+        self.mix = RECURRENCES[spec.kind(index)](spec, own, index, device) if spec.recurs(index) else None
+        self.latent = LatentAttention(spec, own, index, device) if spec.key_value_rank else None
+        if self.mix is None and self.latent is None:
+            self._make_attention(spec, own, device)
         self.post_attention_norm = norm("post_attention_norm")
         self.mlp_norm = norm("mlp_norm")
         self.activation = ACTIVATIONS[spec.activation]
@@ -72,38 +75,77 @@ class DecoderLayer(nn.Module):
             self.mlp: Callable[[Any, Tensor], Tensor] = mixture
             self.router = linear("router")
             self.experts = nn.ModuleList(
-                Expert(
-                    linear(f"experts.{e}.gate"), linear(f"experts.{e}.up"), linear(f"experts.{e}.down"), self.activation
-                )
+                Expert(linear(f"experts.{e}.gate"), linear(f"experts.{e}.up"), linear(f"experts.{e}.down"), spec)
                 for e in range(spec.num_experts)
             )
             self.experts_per_token = spec.experts_per_token
             self.normalize_expert_weights = spec.normalize_expert_weights
         else:
-            self.mlp = gated if spec.gated_mlp else plain
+            self.mlp, self.gate_limit = mlp_of(spec), spec.gate_limit
             if spec.gated_mlp:
                 self.gate = linear("gate")
             self.up, self.down = linear("up"), linear("down")
         self.post_mlp_norm = norm("post_mlp_norm")
+        self.listening = Listening(spec, own, index, device) if spec.per_layer_size else None
+        self.scale = float(modules.dense(own["scale"])) if spec.layer_scale else 1.0
 
-    def forward(self, x: Tensor, angles: Angles, cache: CacheLike) -> Tensor:
-        """`x` float32 [T, hidden_size], angles of its positions; returns the same shape."""
-        added = self.post_attention_norm(self._attention(self.attention_norm(x), angles, cache))
+    def _make_attention(self, spec: ModelSpec, own: Mapping[str, Weight], device: torch.device) -> None:
+        linear, norm = (
+            partial(modules.linear, own, device=device),
+            partial(modules.norm_or_nothing, own, spec, device=device),
+        )
+        self.keys_of = spec.keys_of(self.index)
+        self.head_dim = spec.layer_head_dim(self.index)
+        sinks = modules.dense(own["sinks"]).to(device) if spec.attention_sinks else None
+        self.rule = AttentionRule.of(spec, self.index, sinks)
+        self.rotates = spec.positions == "rotary" and self.index not in spec.no_rope_layers
+        self.angles_of = Angles._fields.index("sliding" if spec.is_sliding(self.index) else "full")
+        self.norms_heads = spec.qk_norm == "head"
+        self.query, self.query_norm = linear("query"), norm("query_norm")
+        if self.keys_of == self.index:
+            self.key, self.key_norm = linear("key"), norm("key_norm")
+            self.value = linear("value") if "value" in own else None
+            self.value_norm = (
+                RMSNorm(torch.ones(self.head_dim, device=device), spec.rms_norm_eps)
+                if spec.value_norm
+                else nn.Identity()
+            )
+        self.attention_gate = linear("attention_gate") if spec.attention_gate else None
+        self.attention_output = linear("attention_output")
+
+    def forward(self, x: Tensor, angles: Angles, cache: CacheLike, told: Tensor | None = None) -> Tensor:
+        """`x` float32 [T, hidden_size], angles of its positions, and what `PerLayerInputs` gives, where the model has
+        that; returns the same shape as `x`."""
+        h = self.attention_norm(x)
+        mixed = self._attention(h, angles, cache) if self.mix is None else self.mix(h, cache)
+        added = self.post_attention_norm(mixed)
         attended = torch.add(x, added, alpha=self.residual_scale)
         h = self.mlp_norm(x if self.parallel_residual else attended)
-        return torch.add(attended, self.post_mlp_norm(self.mlp(self, h)), alpha=self.residual_scale)
+        x = torch.add(attended, self.post_mlp_norm(self.mlp(self, h)), alpha=self.residual_scale)
+        if self.listening is not None:
+            x = self.listening(x, told)
+        return x if self.scale == 1 else x * self.scale
 
     def _attention(self, h: Tensor, angles: Angles, cache: CacheLike) -> Tensor:
-        queries, keys = self.query(h), self.key(h)
-        if self.norms_heads:
-            queries, keys = self.query_norm(self._heads(queries)), self.key_norm(self._heads(keys))
-        else:  # the whole projection, or not at all
-            queries, keys = self._heads(self.query_norm(queries)), self._heads(self.key_norm(keys))
-        if self.rotates:
-            queries, keys = rotate(queries, angles[self.angles_of]), rotate(keys, angles[self.angles_of])
-        attended = cache.attend(self.index, queries, keys, self._heads(self.value(h)), self.rule)
-        output: Tensor = self.attention_output(attended.transpose(0, 1).reshape(h.shape[0], -1))
+        if self.latent is not None:
+            latent: Tensor = self.latent(h, angles.full, cache)
+            return latent
+        queries, keys, values = self._normed(self.query(h), self.query_norm, angles), None, None
+        if self.keys_of == self.index:
+            projected = self.key(h)
+            keys = self._normed(projected, self.key_norm, angles)
+            values = self.value_norm(self._heads(projected if self.value is None else self.value(h)))
+        attended = cache.attend(self.keys_of, queries, keys, values, self.rule)
+        attended = attended.transpose(0, 1).reshape(h.shape[0], -1)
+        if self.attention_gate is not None:
+            attended = attended * self.attention_gate(h).sigmoid()
+        output: Tensor = self.attention_output(attended)
         return output
+
+    def _normed(self, projected: Tensor, norm: nn.Module, angles: Angles) -> Tensor:
+        """Queries or keys as heads, each normed by itself, or all at once, or not at all, and turned."""
+        heads: Tensor = norm(self._heads(projected)) if self.norms_heads else self._heads(norm(projected))
+        return rotate(heads, angles[self.angles_of]) if self.rotates else heads
 
     def _heads(self, projected: Tensor) -> Tensor:
         """[T, heads * head_dim] to [head, T, head_dim]."""
@@ -137,9 +179,11 @@ class Decoder(nn.Module):
         _check_shapes(spec, weights)
         self.spec = spec
         embedding = weights["embedding"]
-        self.embedding = _embedding(embedding)
-        self.position_embedding = _embedding(weights["position_embedding"]) if spec.positions == "learned" else None
+        self.embedding = modules.embedding(embedding)
+        learned = spec.positions == "learned"
+        self.position_embedding = modules.embedding(weights["position_embedding"]) if learned else None
         self.device = device = torch.device(device)
+        self.per_layer = PerLayerInputs(spec, weights, device) if spec.per_layer_size else None
         self.rope = Rope(spec, device)
         self.layers = nn.ModuleList()
         for index in range(spec.num_layers):
@@ -148,8 +192,8 @@ class Decoder(nn.Module):
             self.layers.append(DecoderLayer(spec, weights, index, device))
         if on_layer is not None:
             on_layer(spec.num_layers, spec.num_layers)
-        self.output_norm = _norm(weights, spec, "output_norm", device=device)
-        self.output = _linear({"output": embedding, **weights}, "output", device=device)
+        self.output_norm = modules.norm(weights, spec, "output_norm", device=device)
+        self.output = modules.linear({"output": embedding, **weights}, "output", device=device)
 
     def forward(
         self, tokens: Tensor, cache: CacheLike, *, check: Check | None = None, all_logits: bool = False
@@ -165,10 +209,11 @@ class Decoder(nn.Module):
         """
         angles = self.rope.at(cache.length, tokens.shape[0], cache.context_length)
         x = self.embed(tokens, cache.length).to(self.device)
+        told = None if self.per_layer is None else self.per_layer(tokens, x)
         for layer in self.layers:
             if check is not None:
                 check()
-            x = layer(x, angles, cache)
+            x = layer(x, angles, cache, told)
         logits = self.logits(x if all_logits else x[-1:])
         cache.advance(tokens.shape[0])
         return logits if all_logits else logits[0]
@@ -210,38 +255,3 @@ def _check_shapes(spec: ModelSpec, weights: Mapping[str, Weight]) -> None:
     for name, shape in shapes.items():
         if tuple(weights[name].shape) != shape:
             raise BadWeights(f"The tensor {name} has the shape {tuple(weights[name].shape)}, but must have {shape}.")
-
-
-def _dense(weight: Weight) -> Tensor:
-    return weight.dequantize() if isinstance(weight, QuantTensor) else weight.to(torch.float32)
-
-
-def _norm_or_nothing(weights: Mapping[str, Weight], spec: ModelSpec, name: str, *, device: torch.device) -> nn.Module:
-    return _norm(weights, spec, name, device=device) if name in weights else nn.Identity()
-
-
-def _norm(weights: Mapping[str, Weight], spec: ModelSpec, name: str, *, device: torch.device) -> RMSNorm | LayerNorm:
-    weight = _dense(weights[name]).to(device)
-    if spec.norm == "layer":
-        return LayerNorm(weight, _dense(weights[f"{name}.bias"]).to(device), spec.rms_norm_eps)
-    return RMSNorm(weight, spec.rms_norm_eps)
-
-
-def _linear(weights: Mapping[str, Weight], name: str, *, device: torch.device) -> nn.Module:
-    weight = weights[name]
-    bias = _dense(weights[f"{name}.bias"]) if f"{name}.bias" in weights else None
-    if isinstance(weight, QuantTensor):
-        return QuantLinear(weight, bias, device)
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    layer.weight = nn.Parameter(_dense(weight).to(device), requires_grad=False)
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.to(device), requires_grad=False)
-    return layer
-
-
-def _embedding(weight: Weight) -> nn.Module:
-    if isinstance(weight, QuantTensor):
-        return QuantEmbedding(weight)
-    layer = nn.Embedding(weight.shape[0], weight.shape[1], device="meta")
-    layer.weight = nn.Parameter(_dense(weight), requires_grad=False)
-    return layer

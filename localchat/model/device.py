@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from localchat.errors import InvalidSetting, LocalChatError
+from localchat.translation import _
 from quant.kernels import native
 
 _USE_CPU = "Set LOCALCHAT_DEVICE=cpu to use the processor."
@@ -27,10 +28,15 @@ def pick_device() -> torch.device:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     asked = os.environ.get("LOCALCHAT_DEVICE") or next(name for name in there if there[name])
     if asked not in there:
-        raise InvalidSetting(f"LOCALCHAT_DEVICE is {asked!r}.", "It may be cpu, cuda or mps.")
+        raise InvalidSetting(
+            _("LOCALCHAT_DEVICE is {asked}.").format(asked=repr(asked)), _("It may be cpu, cuda or mps.")
+        )
     if not there[asked]:
         raise InvalidSetting(
-            f"LOCALCHAT_DEVICE asks for {asked}, but torch {torch.__version__} finds no such device here.", _USE_CPU
+            _("LOCALCHAT_DEVICE asks for {asked}, but torch {version} finds no such device here.").format(
+                asked=asked, version=torch.__version__
+            ),
+            _USE_CPU,
         )
     return torch.device(asked)
 
@@ -48,7 +54,7 @@ def within_memory(device: torch.device) -> Iterator[None]:
         if device.type == "cpu" or "out of memory" not in str(error):
             raise
         raise LocalChatError(
-            f"The model does not fit into the memory of the {device.type} device.", _USE_CPU
+            _("The model does not fit into the memory of the {type} device.").format(type=device.type), _USE_CPU
         ) from error
 
 

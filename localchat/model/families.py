@@ -1,11 +1,4 @@
-"""Where each of our tensors lies in a source of weights.
-
-Our tensors: `embedding` [vocab_size, hidden_size], `position_embedding` [context_length, hidden_size] where positions
-are learned, `output` (the shape of the embedding; absent when tied), `output_norm`, and in `layers.{i}.` the norms
-`attention_norm`, `post_attention_norm`, `mlp_norm`, `post_mlp_norm`, `query_norm`, `key_norm`, the matrices [out, in]
-`query`, `key`, `value`, `attention_output`, `gate`, `up`, `down`, or instead of the last three `router` and
-`experts.{e}.gate`, `.up`, `.down`; and `.bias` after the name of any that has one.
-"""
+"""Where each of our tensors, which `localchat.model.tensor_shapes` lists, lies in a source of weights."""
 
 from __future__ import annotations
 
@@ -19,14 +12,14 @@ import torch
 from torch import Tensor
 
 from localchat.errors import BadWeights, UnsupportedModel
-from localchat.model.family import Family, Fused, SourceKind
+from localchat.model.family import GUESSING_LAYERS, Family, Fused, SourceKind, Stacked
 from localchat.model.family_table import FAMILIES, family
 from localchat.model.spec import ModelSpec
+from localchat.model.tensor_shapes import Shapes, parameter_count, tensor_shapes
 
-__all__ = ["FAMILIES", "Family", "SourceKind", "family"]
+__all__ = ["FAMILIES", "Family", "SourceKind", "family", "parameter_count", "tensor_shapes"]
 
 Rows = npt.NDArray[np.int64]
-Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +35,7 @@ class TensorSource:
         index: ours is that one of a stack of matrices.
         transposed: the source has rows for columns.
         added: a number that ours has more everywhere.
+        logarithm: the source has the logarithm of ours with the sign turned.
     """
 
     name: str
@@ -51,13 +45,16 @@ class TensorSource:
     index: int | None = None
     transposed: bool = False
     added: float = 0.0
+    logarithm: bool = False
 
     def of(self, stored: Tensor) -> Tensor:
         """Ours, from the source's, or from the one of the stack that is meant."""
         ours = stored.mT.contiguous() if self.transposed else stored
         if self.row_order is not None:
             ours = ours[torch.from_numpy(self.row_order)]
-        return ours + self.added if self.added else ours
+        if self.logarithm:
+            ours = -ours.exp()
+        return (ours + self.added if self.added else ours).reshape(self.shape)
 
 
 _LAYER_NAMES: Mapping[str, Mapping[str, str]] = {
@@ -69,15 +66,13 @@ _LAYER_NAMES: Mapping[str, Mapping[str, str]] = {
         "query_norm": "blk.{i}.attn_q_norm",
         "key_norm": "blk.{i}.attn_k_norm",
         "attention_output": "blk.{i}.attn_output",
+        "sinks": "blk.{i}.attn_sinks",
         "post_attention_norm": "blk.{i}.post_attention_norm",
         "mlp_norm": "blk.{i}.ffn_norm",
         "router": "blk.{i}.ffn_gate_inp",
         "gate": "blk.{i}.ffn_gate",
         "up": "blk.{i}.ffn_up",
         "down": "blk.{i}.ffn_down",
-        "experts.gate": "blk.{i}.ffn_gate_exps",
-        "experts.up": "blk.{i}.ffn_up_exps",
-        "experts.down": "blk.{i}.ffn_down_exps",
         "post_mlp_norm": "blk.{i}.post_ffw_norm",
     },
     "huggingface": {
@@ -88,6 +83,7 @@ _LAYER_NAMES: Mapping[str, Mapping[str, str]] = {
         "query_norm": "model.layers.{i}.self_attn.q_norm",
         "key_norm": "model.layers.{i}.self_attn.k_norm",
         "attention_output": "model.layers.{i}.self_attn.o_proj",
+        "sinks": "model.layers.{i}.self_attn.sinks",
         "mlp_norm": "model.layers.{i}.post_attention_layernorm",
         "router": "model.layers.{i}.mlp.gate",
         "gate": "model.layers.{i}.mlp.gate_proj",
@@ -97,6 +93,14 @@ _LAYER_NAMES: Mapping[str, Mapping[str, str]] = {
         "experts.up": "model.layers.{i}.mlp.experts.{e}.up_proj",
         "experts.down": "model.layers.{i}.mlp.experts.{e}.down_proj",
     },
+}
+_WITHOUT_SUFFIX: Mapping[str, frozenset[str]] = {
+    "gguf": frozenset({"mix.speeds", "mix.fading_bias"}),
+    "huggingface": frozenset({"sinks", "scale", "mix.speeds", "mix.fading_bias"}),
+}
+_STACKED: Mapping[str, tuple[Stacked, ...]] = {
+    "gguf": tuple(Stacked(f"blk.{{i}}.ffn_{part}_exps", (part,)) for part in ("gate", "up", "down")),
+    "huggingface": (),
 }
 _OUTER_NAMES: Mapping[str, Mapping[str, str]] = {
     "gguf": {
@@ -117,65 +121,6 @@ _SPARE_TENSORS: Mapping[str, re.Pattern[str]] = {
         r"|gpt_neox\.layers\.\d+\.attention\.((masked_)?bias|rotary_emb\.inv_freq)"
     ),
 }
-
-
-def tensor_shapes(spec: ModelSpec) -> Shapes:
-    """Name and shape of every tensor of the decoder, in the order in which it uses them."""
-    shapes: Shapes = {"embedding": (spec.vocab_size, spec.hidden_size)}
-    if spec.positions == "learned":
-        shapes["position_embedding"] = (spec.context_length, spec.hidden_size)
-    for i in range(spec.num_layers):
-        shapes |= {f"layers.{i}.{name}": shape for name, shape in _layer_shapes(spec, i).items()}
-    shapes |= _norm_shapes(spec, "output_norm", spec.hidden_size)
-    if not spec.tied_embeddings:
-        shapes["output"] = (spec.vocab_size, spec.hidden_size)
-    return shapes
-
-
-def _layer_shapes(spec: ModelSpec, layer: int) -> Shapes:
-    hidden, heads = spec.hidden_size, spec.qk_norm == "head"
-    shapes: Shapes = _norm_shapes(spec, "attention_norm", hidden) if spec.pre_norms else {}
-    sizes = {"query": spec.query_size, "key": spec.key_value_size, "value": spec.key_value_size}
-    shapes |= {name: (size, hidden) for name, size in sizes.items()}
-    if spec.attention_bias:
-        shapes |= {f"{name}.bias": (size,) for name, size in sizes.items()}
-    if spec.qk_norm != "none":
-        shapes |= _norm_shapes(spec, "query_norm", spec.head_dim if heads else spec.query_size)
-        shapes |= _norm_shapes(spec, "key_norm", spec.head_dim if heads else spec.key_value_size)
-    shapes["attention_output"] = (hidden, spec.query_size)
-    if spec.attention_output_bias:
-        shapes["attention_output.bias"] = (hidden,)
-    if spec.post_norms:
-        shapes |= _norm_shapes(spec, "post_attention_norm", hidden)
-    if spec.pre_norms:
-        shapes |= _norm_shapes(spec, "mlp_norm", hidden)
-    if spec.has_experts(layer):
-        shapes["router"] = (spec.num_experts, hidden)
-        for e in range(spec.num_experts):
-            expert = _mlp_shapes(spec, spec.expert_intermediate_size)
-            shapes |= {f"experts.{e}.{name}": shape for name, shape in expert.items()}
-    else:
-        shapes |= _mlp_shapes(spec, spec.intermediate_size)
-    if spec.post_norms:
-        shapes |= _norm_shapes(spec, "post_mlp_norm", hidden)
-    return shapes
-
-
-def _mlp_shapes(spec: ModelSpec, inner: int) -> Shapes:
-    shapes: Shapes = {"gate": (inner, spec.hidden_size)} if spec.gated_mlp else {}
-    shapes |= {"up": (inner, spec.hidden_size), "down": (spec.hidden_size, inner)}
-    if spec.mlp_bias:
-        shapes |= {f"{name}.bias": (shape[0],) for name, shape in shapes.items()}
-    return shapes
-
-
-def _norm_shapes(spec: ModelSpec, name: str, size: int) -> Shapes:
-    return {name: (size,), f"{name}.bias": (size,)} if spec.norm == "layer" else {name: (size,)}
-
-
-def parameter_count(spec: ModelSpec) -> int:
-    """Parameters of the decoder; a tied embedding counts once."""
-    return sum(int(np.prod(shape)) for shape in tensor_shapes(spec).values())
 
 
 def tensor_plan(spec: ModelSpec, kind: SourceKind, names: Collection[str] = ()) -> dict[str, TensorSource]:
@@ -204,10 +149,10 @@ def _source(entry: Family, spec: ModelSpec, kind: SourceKind, ours: str, shapes:
     _, layer, part = part.split(".", 2)
     if part.startswith("experts."):
         _, expert, part = part.split(".")
-        name = f"{_LAYER_NAMES[kind][f'experts.{part}'].format(i=layer, e=expert)}.{suffix}"
-        if kind == "gguf":
-            return TensorSource(name, shape, stored_shape=(spec.num_experts, *shape), index=int(expert))
-        return TensorSource(name, shape)
+        for stacked in entry.stacked.get(kind, _STACKED[kind]):
+            if part in stacked.parts:
+                return _stacked_source(stacked, part, suffix, shape, layer, int(expert), spec.num_experts)
+        return TensorSource(f"{_LAYER_NAMES[kind][f'experts.{part}'].format(i=layer, e=expert)}.{suffix}", shape)
     transposed = entry.transposed and kind == "huggingface" and len(shape) == 2
     for fused in entry.fused.get(kind, ()):
         if part in fused.parts and not spec.has_experts(int(layer)):
@@ -224,8 +169,24 @@ def _source(entry: Family, spec: ModelSpec, kind: SourceKind, ours: str, shapes:
     if kind == "gguf" and entry.gguf_interleaved and part in ("query", "key"):
         order = _halves_from_pairs(shape[0] // spec.head_dim, spec.head_dim)
     name = (own.get(part) or _LAYER_NAMES[kind][part]).format(i=layer)
+    name = name if part in _WITHOUT_SUFFIX[kind] else f"{name}.{suffix}"
     stored = shape[::-1] if transposed else None
-    return TensorSource(f"{name}.{suffix}", shape, order, stored, transposed=transposed, added=added)
+    if kind == "huggingface" and part == "mix.convolution":
+        stored = shape[0], 1, shape[1]
+    logarithm = kind == "huggingface" and part == "mix.speeds"
+    return TensorSource(name, shape, order, stored, transposed=transposed, added=added, logarithm=logarithm)
+
+
+def _stacked_source(
+    stacked: Stacked, part: str, suffix: str, shape: tuple[int, ...], layer: str, expert: int, num_experts: int
+) -> TensorSource:
+    """A matrix or a bias of one expert, where the source has those of all in one tensor."""
+    count, transposed = len(stacked.parts), stacked.transposed and len(shape) == 2
+    own = (count * shape[0], *shape[1:])
+    order = np.arange(stacked.parts.index(part), own[0], count, dtype=np.int64) if count > 1 else None
+    name = stacked.name.format(i=layer) + stacked.suffixes[suffix == "bias"]
+    whole = (num_experts, *(own[::-1] if transposed else own))
+    return TensorSource(name, shape, order, whole, index=expert, transposed=transposed)
 
 
 def _fused_rows(fused: Fused, part: str, sizes: Mapping[str, int], head_dim: int) -> Rows:
@@ -254,8 +215,13 @@ def check_tensors(spec: ModelSpec, kind: SourceKind, names: Collection[str]) -> 
             f"The model lacks {len(missing)} of its tensors, among them {missing[0]}.",
             "Get the file again; it may be incomplete.",
         )
+    unshared = replace(spec, shared_key_value_layers=0)  # some files keep what shares have no use for
+    wanted |= {source.name for source in tensor_plan(unshared, kind, names).values()}
     spare, tied = _SPARE_TENSORS[kind], set(_output_names(spec, kind))
-    own = re.compile(family(spec.family).spare_tensors if kind == "huggingface" else "")
+    entry = family(spec.family)
+    own = re.compile(entry.spare_tensors if kind == "huggingface" else "")
+    if kind == "gguf" and GUESSING_LAYERS in entry.gguf_reads:
+        names = [name for name in names if _layer_of(name) < spec.num_layers]
     extra = [
         name
         for name in names
@@ -265,6 +231,12 @@ def check_tensors(spec: ModelSpec, kind: SourceKind, names: Collection[str]) -> 
         raise UnsupportedModel(
             f"The model has {len(extra)} tensors that the family {spec.family} does not use, among them {min(extra)}."
         )
+
+
+def _layer_of(name: str) -> int:
+    """To which layer a tensor of a GGUF file belongs; -1 for those outside."""
+    found = re.match(r"blk\.(\d+)\.", name)
+    return -1 if found is None else int(found[1])
 
 
 def _output_names(spec: ModelSpec, kind: SourceKind) -> Iterator[str]:

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 SourceKind = Literal["gguf", "huggingface"]
 
+GUESSING_LAYERS = "nextn_predict_layers"
+"""Key of GGUF files: so many of the layers, the last ones, only guess several tokens at once, and are left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fused:
@@ -22,6 +25,23 @@ class Fused:
     name: str
     parts: tuple[str, ...]
     by_head: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """Matrices of all experts of a layer that are one tensor of the source, [expert, ...].
+
+    Attributes:
+        name: in the source, with `{i}` for the layer.
+        parts: of an expert; where there are several, their rows take turns.
+        transposed: the source has [expert, in, out].
+        suffixes: what follows the name, of matrices and of their biases.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    transposed: bool = False
+    suffixes: tuple[str, str] = (".weight", ".bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +70,7 @@ class Family:
         transposed: matrices of checkpoints are [in, out].
         names: of tensors, by our own, with `{i}` for the layer and `{e}` for the expert, where they are not the usual.
         fused: of tensors that are not alone.
+        stacked: of experts that are not alone, where that is not the usual.
         spellings: beginnings of tensor names in checkpoints, and what may stand there instead.
         wrapper: `model_type` of configurations that hold one of this family as `text_config`, beside what sees; only
             the text is read.
@@ -73,6 +94,7 @@ class Family:
     transposed: bool = False
     names: Mapping[SourceKind, Mapping[str, str]] = field(default_factory=dict)
     fused: Mapping[SourceKind, tuple[Fused, ...]] = field(default_factory=dict)
+    stacked: Mapping[SourceKind, tuple[Stacked, ...]] = field(default_factory=dict)
     spellings: tuple[tuple[str, str], ...] = ()
     wrapper: str | None = None
     spare_tensors: str = ""

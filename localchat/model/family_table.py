@@ -9,46 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from localchat.errors import UnsupportedModel
 from localchat.model.family import Family, Fused
+from localchat.model.family_gemma import GEMMA2, GEMMA3, GEMMA4, GEMMA4_UNIFIED, SANDWICHED_NORMS, WINDOW
+from localchat.model.family_mixtures import GPT_OSS, QWEN3_MOE
+from localchat.model.family_recurrent import LFM2, QWEN3_5
 
 _BIASES = frozenset({"attention_bias", "mlp_bias"})
-_WINDOW = frozenset({"attention.sliding_window", "attention.sliding_window_pattern"})
 _QWEN_WINDOW = frozenset({"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"})
-_EXPERTS = frozenset(
-    {"num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob"}
-    | {"decoder_sparse_step", "mlp_only_layers"}
-)
-_ABOUT_EXPERTS = frozenset({"output_router_logits", "router_aux_loss_coef"})
-_GGUF_EXPERTS = frozenset({"expert_count", "expert_used_count", "expert_feed_forward_length"})
 _QKV = ("query", "key", "value")
-
-_SANDWICHED_NORMS = {
-    "post_attention_norm": "model.layers.{i}.post_attention_layernorm",
-    "mlp_norm": "model.layers.{i}.pre_feedforward_layernorm",
-    "post_mlp_norm": "model.layers.{i}.post_feedforward_layernorm",
-}
-_GEMMA: Mapping[str, Any] = {
-    "gguf_reads": _WINDOW | {"attn_logit_softcapping", "final_logit_softcapping", "rope.freq_base_swa"},
-    "renamed": {"hidden_activation": "hidden_act"},
-    "inert_keys": frozenset({"hidden_act", "cache_implementation"}),  # of which only the other name is used
-    "embeds_by_root": True,
-    "norm_offset": 1.0,
-    "names": {"huggingface": _SANDWICHED_NORMS},
-}
-_GEMMA_READS = frozenset(
-    {"attention_bias", "query_pre_attn_scalar", "sliding_window", "layer_types", "attn_logit_softcapping"}
-    | {"final_logit_softcapping"}
-)
-_GEMMA_DEFAULTS: Mapping[str, Any] = {
-    "head_dim": 256,
-    "hidden_act": "gelu_pytorch_tanh",
-    "query_pre_attn_scalar": 256,
-    "sliding_window": 4096,
-    "tie_word_embeddings": True,
-}
 
 _LLAMA = Family("llama", "llama", reads=_BIASES, gguf_interleaved=True)
 _MISTRAL = Family(
@@ -73,17 +43,6 @@ _QWEN3 = Family(
     spec={"qk_norm": "head"},
     reads=_QWEN_WINDOW | {"attention_bias"},
     defaults={"head_dim": 128, "sliding_window": 4096, "max_window_layers": 28},
-)
-_QWEN3_MOE = Family(
-    "qwen3_moe",
-    "qwen3moe",
-    spec={"qk_norm": "head"},
-    reads=_EXPERTS | {"attention_bias", "use_sliding_window", "sliding_window"},
-    renamed={"num_local_experts": "num_experts"},
-    defaults={"norm_topk_prob": False, "decoder_sparse_step": 1, "sliding_window": 4096},
-    inert_keys=_ABOUT_EXPERTS | {"max_window_layers"},
-    gguf_reads=_GGUF_EXPERTS,
-    sliding_pattern=0,
 )
 _PHI3 = Family(
     "phi3",
@@ -117,41 +76,14 @@ _GRANITE = Family(
     gguf_reads=frozenset({"attention.scale", "embedding_scale", "residual_scale", "logit_scale"}),
     gguf_interleaved=True,
 )
-_GEMMA2 = Family(
-    "gemma2",
-    "gemma2",
-    spec={"post_norms": True, "activation": "gelu_tanh"},
-    reads=_GEMMA_READS,
-    defaults={**_GEMMA_DEFAULTS, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
-    gguf_defaults={"attention.sliding_window": 4096},
-    gguf_layers_scaled_by_width=46,
-    sliding_pattern=2,
-    **_GEMMA,
-)
-_GEMMA3 = Family(
-    "gemma3_text",
-    "gemma3",
-    spec={"post_norms": True, "activation": "gelu_tanh", "qk_norm": "head"},
-    reads=_GEMMA_READS | {"rope_local_base_freq", "sliding_window_pattern"},
-    # The published configurations that are wrapped say little of what is usual.
-    defaults={**_GEMMA_DEFAULTS, "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "rms_norm_eps": 1e-6}
-    | {"num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 131072, "vocab_size": 262208},
-    gguf_defaults={"rope.freq_base_swa": 10000.0},
-    gguf_layers_scaled_by_width=62,
-    sliding_pattern=6,
-    spellings=(("model.", "language_model.model."), ("model.", "model.language_model.")),
-    wrapper="gemma3",
-    spare_tensors=r"(model\.)?(vision_tower|multi_modal_projector)\..*",
-    **_GEMMA,
-)
 _OLMO2 = Family(
     "olmo2",
     "olmo2",
     spec={"pre_norms": False, "post_norms": True, "qk_norm": "projection"},
     reads=frozenset({"attention_bias"}),
-    gguf_reads=_WINDOW | {"rope.freq_base_swa"},  # OLMo 3 has no architecture of its own
+    gguf_reads=WINDOW | {"rope.freq_base_swa"},  # OLMo 3 has no architecture of its own
     sliding_pattern=4,
-    names={"huggingface": _SANDWICHED_NORMS},
+    names={"huggingface": SANDWICHED_NORMS},
 )
 _OLMO3 = replace(
     _OLMO2,
@@ -166,6 +98,36 @@ _MINICPM = Family(
     inert_keys=frozenset({"mup_denominator"}),
     gguf_reads=frozenset({"embedding_scale", "residual_scale", "logit_scale"}),
     gguf_interleaved=True,
+)
+_MINICPM3 = Family(
+    "minicpm3",
+    "minicpm3",
+    reads=frozenset({"scale_emb", "scale_depth", "dim_model_base", "q_lora_rank", "kv_lora_rank"})
+    | {"qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"},
+    defaults={"scale_emb": 12, "scale_depth": 1.4, "dim_model_base": 256, "tie_word_embeddings": True},
+    inert_keys=frozenset({"head_dim", "qk_head_dim", "mup_denominator"}),  # the others say how wide heads are
+    gguf_reads=frozenset({"attention.q_lora_rank", "attention.kv_lora_rank", "rope.dimension_count"})
+    | {"rope.scaling.attn_factor"},
+    names={
+        "huggingface": {
+            "latent.query_down": "model.layers.{i}.self_attn.q_a_proj",
+            "latent.query_norm": "model.layers.{i}.self_attn.q_a_layernorm",
+            "latent.query_up": "model.layers.{i}.self_attn.q_b_proj",
+            "latent.key_value_down": "model.layers.{i}.self_attn.kv_a_proj_with_mqa",
+            "latent.key_value_norm": "model.layers.{i}.self_attn.kv_a_layernorm",
+            "latent.key_value_up": "model.layers.{i}.self_attn.kv_b_proj",
+            "latent.output": "model.layers.{i}.self_attn.o_proj",
+        },
+        "gguf": {
+            "latent.query_down": "blk.{i}.attn_q_a",
+            "latent.query_norm": "blk.{i}.attn_q_a_norm",
+            "latent.query_up": "blk.{i}.attn_q_b",
+            "latent.key_value_down": "blk.{i}.attn_kv_a_mqa",
+            "latent.key_value_norm": "blk.{i}.attn_kv_a_norm",
+            "latent.key_value_up": "blk.{i}.attn_kv_b",
+            "latent.output": "blk.{i}.attn_output",
+        },
+    },
 )
 _GPT2 = Family(
     "gpt2",
@@ -240,8 +202,8 @@ _GPT_NEOX = Family(
 FAMILIES: Mapping[str, Family] = {
     entry.name: entry
     for entry in (
-        *(_LLAMA, _MISTRAL, _QWEN2, _QWEN3, _QWEN3_MOE, _PHI3, _SMOLLM3, _GRANITE, _GEMMA2, _GEMMA3, _OLMO2, _OLMO3),
-        *(_MINICPM, _GPT2, _GPT_NEOX),
+        *(_LLAMA, _MISTRAL, _QWEN2, _QWEN3, QWEN3_MOE, _PHI3, _SMOLLM3, _GRANITE, GEMMA2, GEMMA3, _OLMO2, _OLMO3),
+        *(_MINICPM, _MINICPM3, _GPT2, _GPT_NEOX, GPT_OSS, GEMMA4, GEMMA4_UNIFIED, LFM2, QWEN3_5),
     )
 }
 

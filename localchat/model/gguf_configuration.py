@@ -9,11 +9,15 @@ import numpy as np
 from torch import Tensor
 
 from localchat.errors import BadWeights, UnsupportedModel
+from localchat.model.configuration_gemma4 import gguf_gemma4
+from localchat.model.configuration_latent import gguf_latent
+from localchat.model.configuration_recurrent import RECURRENT_GGUF_KEYS, gguf_recurrent
 from localchat.model.configuration_values import number, shared_evenly, sliding_layers, truth, whole, window_fields
 from localchat.model.family import Family
 from localchat.model.family_table import gguf_family
 from localchat.model.rope_scaling import read_scaling
-from localchat.model.spec import ModelSpec, check_sizes
+from localchat.model.spec import ModelSpec
+from localchat.model.spec_checks import check_sizes
 
 
 class GGUFContents(Protocol):
@@ -66,24 +70,10 @@ def spec_from_gguf(file: GGUFContents) -> ModelSpec:
         raise BadWeights("The model has no tensor token_embd.weight.", "Get the file again; it may be incomplete.")
     _refuse_unknown(values, entry)
     values = {**entry.gguf_defaults, **values}
-    hidden_size = whole(values, "embedding_length", entry)
-    num_heads = whole(values, "attention.head_count", entry)
-    norm = "rms_" if entry.spec.get("norm", "rms") == "rms" else ""
-    fields: dict[str, Any] = {
-        **entry.spec,
-        "vocab_size": int(file.tensors["token_embd.weight"].shape[0]),
-        "hidden_size": hidden_size,
-        "intermediate_size": whole(values, "feed_forward_length", entry),
-        "num_layers": whole(values, "block_count", entry),
-        "num_heads": num_heads,
-        "num_key_value_heads": whole(values, "attention.head_count_kv", entry, num_heads),
-        "head_dim": whole(values, "attention.key_length", entry, shared_evenly(hidden_size, num_heads)),
-        "rms_norm_eps": number(values, f"attention.layer_norm_{norm}epsilon", entry),
-        "context_length": whole(values, "context_length", entry),
-        "tied_embeddings": "output.weight" not in file.tensors,
-        **_biases(file, entry),
-    }
+    values, further = _of_its_kind(values, entry, file)
+    fields = {**entry.spec, **_sizes(values, entry, file), **_biases(file, entry), **further}
     check_sizes(fields)
+    hidden_size, num_heads = fields["hidden_size"], fields["num_heads"]
     if whole(values, "attention.value_length", entry, fields["head_dim"]) != fields["head_dim"]:
         raise UnsupportedModel(f"{entry.name}: attention.value_length differs from the head's {fields['head_dim']}.")
     if entry.embeds_by_root:
@@ -106,6 +96,35 @@ def spec_from_gguf(file: GGUFContents) -> ModelSpec:
     return ModelSpec(family=entry.name, **fields)
 
 
+def _of_its_kind(values: dict[str, Any], entry: Family, file: GGUFContents) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metadata as that of usual layers, and fields of the spec that say what is not usual in them."""
+    if "attention.key_length_swa" in entry.gguf_reads:
+        return gguf_gemma4(values, entry, file.tensors)
+    if "attention.kv_lora_rank" in entry.gguf_reads:
+        return gguf_latent(values, entry)
+    if entry.gguf_reads & RECURRENT_GGUF_KEYS:
+        return gguf_recurrent(values, entry)
+    return values, {}
+
+
+def _sizes(values: Mapping[str, Any], entry: Family, file: GGUFContents) -> dict[str, Any]:
+    hidden_size = whole(values, "embedding_length", entry)
+    num_heads = whole(values, "attention.head_count", entry)
+    norm = "rms_" if entry.spec.get("norm", "rms") == "rms" else ""
+    return {
+        "vocab_size": int(file.tensors["token_embd.weight"].shape[0]),
+        "hidden_size": hidden_size,
+        "intermediate_size": whole(values, "feed_forward_length", entry),
+        "num_layers": whole(values, "block_count", entry),
+        "num_heads": num_heads,
+        "num_key_value_heads": whole(values, "attention.head_count_kv", entry, num_heads),
+        "head_dim": whole(values, "attention.key_length", entry, shared_evenly(hidden_size, num_heads)),
+        "rms_norm_eps": number(values, f"attention.layer_norm_{norm}epsilon", entry),
+        "context_length": whole(values, "context_length", entry),
+        "tied_embeddings": "output.weight" not in file.tensors,
+    }
+
+
 def _refuse_unknown(values: Mapping[str, Any], entry: Family) -> None:
     for key, value in values.items():
         if key in _READ or key in _INERT or key in entry.gguf_reads or (key in _FIXED and value == _FIXED[key]):
@@ -123,7 +142,7 @@ def _biases(file: GGUFContents, entry: Family) -> dict[str, bool]:
     return {
         "attention_bias": query,
         "attention_output_bias": "blk.0.attn_output.bias" in file.tensors,
-        "mlp_bias": "blk.0.ffn_down.bias" in file.tensors,
+        "mlp_bias": bool({"blk.0.ffn_down.bias", "blk.0.ffn_down_exps.bias"} & set(file.tensors)),
     }
 
 
@@ -137,7 +156,7 @@ def _experts(values: Mapping[str, Any], entry: Family) -> dict[str, Any]:
 
 def _rope(file: GGUFContents, values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Rope's fields of the spec, and the context length that its scaling makes."""
-    head_dim, context_length = fields["head_dim"], fields["context_length"]
+    head_dim, context_length = fields.get("full_head_dim") or fields["head_dim"], fields["context_length"]
     theta = number(values, "rope.freq_base", entry, 10000.0)
     rotary_dim = whole(values, "rope.dimension_count", entry, head_dim)
     if rotary_dim != head_dim and "rope.dimension_count" not in entry.gguf_reads:
@@ -184,6 +203,7 @@ def _scaling_parameters(values: Mapping[str, Any], entry: Family) -> dict[str, A
             "attention_factor": values.get("rope.scaling.yarn_attn_factor"),
             "beta_fast": values.get("rope.scaling.yarn_beta_fast"),
             "beta_slow": values.get("rope.scaling.yarn_beta_slow"),
+            "truncate": values.get("rope.scaling.yarn_truncate"),
         }
     return parameters
 

@@ -1,4 +1,5 @@
-"""From a path to a decoder in memory: our own model folder, or a GGUF file at its own precision."""
+"""From a path to a decoder in memory: our own model folder, or a foreign model (a GGUF file or a checkpoint folder) at
+its own precision."""
 
 from __future__ import annotations
 
@@ -18,10 +19,11 @@ from localchat.model.device import pick_device, within_memory
 from localchat.model.families import parameter_count
 from localchat.model.memory import Footprint, fitting_context, free_memory
 from localchat.model.plan import Plan, refusal
-from localchat.model.sources import GGUFSource
+from localchat.model.sources import open_source
 from localchat.model.spec import ModelSpec
 from localchat.model.stored import from_stored, stored_spec
-from localchat.weights.model_folder import CONFIG_NAME, open_model_folder
+from localchat.translation import _, mark
+from localchat.weights.model_folder import CONFIG_NAME, QUANTIZATION_NAME, open_model_folder
 from quant.kernels import native
 from quant.linear import QuantLinear
 from quant.tensor import QuantTensor
@@ -75,7 +77,7 @@ def load_model(
     on_progress: Progress | None = None,
     check: Check | None = None,
 ) -> LoadedModel:
-    """Load a model folder as it is, or a GGUF file dequantized to float32.
+    """Load a model folder as it is, or a GGUF file or a Hugging Face checkpoint folder in float32.
 
     Args:
         context_length: tokens of context that there must be memory for; None takes as many as fit.
@@ -104,16 +106,17 @@ def load_model(
             footprint = replace(footprint, weight_bytes=2 * footprint.weight_bytes)
         return fitting_context(name, footprint, context_length, _free(device))
 
-    if path.is_dir():
+    if (path / QUANTIZATION_NAME).is_file():
         spec, about, weights, file_bytes, context = _read_folder(path, room, step)
     elif path.exists():
-        spec, weights, file_bytes, context = _read_gguf(path, room, step)
-        about = {}
+        spec, about, weights, file_bytes, context = _read_source(path, room, step)
     else:
-        raise ModelNotFound(f"There is no model at {path}.", "`localchat models` lists those that are installed.")
+        raise ModelNotFound(
+            _("There is no model at {path}.").format(path=path), _("`localchat models` lists those that are installed.")
+        )
     with within_memory(device):
         decoder = Decoder(
-            spec, weights, device=device, on_layer=lambda done, total: step("Preparing layers", done, total)
+            spec, weights, device=device, on_layer=lambda done, total: step(mark("Preparing layers"), done, total)
         )
     quantized = any(isinstance(weight, QuantTensor) for weight in weights.values())
     return LoadedModel(
@@ -150,19 +153,19 @@ def _read_folder(path: Path, room: _Room, step: _Step) -> tuple[ModelSpec, dict[
     context = room(path.name, Footprint.of_folder(spec, tensors, file_bytes, parameter_count(spec)))
     weights = from_stored(folder, spec, lambda done, total: step("Opening weights", done, total))
     if not isinstance(folder.config.get("sampling", {}), dict):
-        raise BadWeights(f"{path / CONFIG_NAME} is damaged: its sampling is not a table of values.")
+        raise BadWeights(_("{path} is damaged: its sampling is not a table of values.").format(path=path / CONFIG_NAME))
     return spec, folder.config, weights, file_bytes, context
 
 
-def _read_gguf(path: Path, room: _Room, step: _Step) -> tuple[ModelSpec, dict[str, Weight], int, int]:
-    source = GGUFSource(path)
-    file_bytes = source.file.file_bytes
-    context = room(path.name, Footprint.in_float32(source.spec, parameter_count(source.spec), file_bytes))
+def _read_source(path: Path, room: _Room, step: _Step) -> tuple[ModelSpec, dict[str, Any], dict[str, Weight], int, int]:
+    source = open_source(path)
+    footprint = Footprint.in_float32(source.spec, parameter_count(source.spec), source.file_bytes)
+    context = room(path.name, footprint)
     weights: dict[str, Weight] = {}
     for count, name in enumerate(source.plan, start=1):
         weights[name] = source.float32(name)
-        step("Reading weights", count, len(source.plan))
-    return source.spec, weights, file_bytes, context
+        step(mark("Reading weights"), count, len(source.plan))
+    return source.spec, source.facts, weights, source.file_bytes, context
 
 
 def precision(weights: Mapping[str, Weight]) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 import psutil
 
 from localchat.errors import BadWeights, NotEnoughMemory
+from localchat.model.cache_room import STATE_MARKS, most_room, state_numbers
 from localchat.model.spec import ModelSpec
+from localchat.translation import _
 from quant.spec import QuantSpec
 
 USUAL_CONTEXT = 4096
@@ -83,11 +85,14 @@ class Footprint:
             tensors: what quantization.json says of each; whether that is right is found out when the folder is loaded.
             file_bytes: of the weights.
         """
-        unread = 0.0
-        if not spec.tied_embeddings:  # only the rows of words that come up are read from the file
+        unread = 0.0  # of what is looked up only the rows of words that come up are read from the file
+        looked_up = {"per_layer_embedding": spec.num_layers * spec.per_layer_size}
+        if not spec.tied_embeddings:
+            looked_up["embedding"] = spec.hidden_size
+        for name, columns in looked_up.items():
             with contextlib.suppress(KeyError, TypeError, ValueError):
-                bits = QuantSpec.from_metadata(tensors["embedding"]).bits_per_weight
-                unread = (1 - _EMBEDDING_SHARE) * spec.vocab_size * spec.hidden_size * bits / 8
+                bits = QuantSpec.from_metadata(tensors[name]).bits_per_weight
+                unread += (1 - _EMBEDDING_SHARE) * spec.vocab_size * columns * bits / 8
         return cls(spec, file_bytes - int(unread), 8 * file_bytes / parameters, 2 if tensors else 4)
 
     @classmethod
@@ -98,13 +103,17 @@ class Footprint:
     def plan(self, context_length: int) -> MemoryPlan:
         """For a context of so many tokens."""
         spec, rows = self.spec, min(context_length, _READ_AT_ONCE)
-        numbers = 2 * spec.num_layers * spec.num_key_value_heads * spec.head_dim
+        numbers = 2 * sum(
+            most_room(spec, i, context_length) * spec.layer_key_value_heads(i) * spec.layer_head_dim(i)
+            for i in range(spec.num_layers)
+        )
         activations = 2 * (spec.hidden_size + spec.query_size + spec.key_value_size + spec.intermediate_size)
+        latents = spec.num_layers * spec.num_heads * (spec.plain_head_dim + spec.value_head_dim) * spec.key_value_rank
         rope = 4 * context_length * spec.head_dim  # two tables, and their halves while they are made
         return MemoryPlan(
             weights=self.weight_bytes,
-            cache=int(_GROWTH * self.number_bytes * numbers * context_length),
-            working=4 * (rows * activations + rope + 2 * spec.vocab_size) + _TOKEN_TEXT_BYTES * spec.vocab_size,
+            cache=int(_GROWTH * self.number_bytes * numbers) + (STATE_MARKS + 2) * 4 * state_numbers(spec),
+            working=4 * (rows * activations + rope + latents) + (8 + _TOKEN_TEXT_BYTES) * spec.vocab_size,
         )
 
     def largest_context(self, free: int) -> int | None:
@@ -131,7 +140,9 @@ def read_footprint(folder: Path) -> Footprint:
         file_bytes = (folder / "model.safetensors").stat().st_size
         return Footprint.of_folder(spec, quantization["tensors"], file_bytes, int(quantization["parameters"]))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
-        raise BadWeights(f"{folder} does not say how large the model is.", "Import the model again.") from error
+        raise BadWeights(
+            _("{folder} does not say how large the model is.").format(folder=folder), _("Import the model again.")
+        ) from error
 
 
 def fitting_context(name: str, footprint: Footprint, wanted: int | None, free: int) -> int:
@@ -153,21 +164,24 @@ def fitting_context(name: str, footprint: Footprint, wanted: int | None, free: i
     if needed <= free:
         return context
     raise NotEnoughMemory(
-        f"{name} needs {in_units(needed)} of memory; {in_units(max(0, free))} are free "
-        f"({context:,} tokens of context).",
+        _("{name} needs {needed} of memory; {free} are free ({context} tokens of context).").format(
+            name=name, needed=in_units(needed), free=in_units(max(0, free)), context=f"{context:,}"
+        ),
         _what_would_fit(footprint, largest, free),
     )
 
 
 def _what_would_fit(footprint: Footprint, largest: int | None, free: int) -> str:
     if largest is not None:
-        return f"A context of {largest:,} tokens fits: set context_length to {largest}."
+        sentence = _("A context of {tokens} tokens fits: set context_length to {number}.")
+        return sentence.format(tokens=f"{largest:,}", number=largest)
     plan = footprint.plan(min(footprint.spec.context_length, LEAST_CONTEXT))
     for bits, real_bits in ((8, 8.5), (4, 5.5)):  # scales included, and of int4 the vocabulary in int8
         needed = plan.model - plan.weights + plan.weights * real_bits / footprint.bits_per_weight
         if real_bits < 0.8 * footprint.bits_per_weight and needed <= free:
-            return f"In int{bits} it needs about {in_units(needed)}: import or quantize it with --bits {bits}."
-    return "Close other programs, or choose a smaller model."
+            sentence = _("In int{bits} it needs about {needed}: import or quantize it with --bits {bits}.")
+            return sentence.format(bits=bits, needed=in_units(needed))
+    return _("Close other programs, or choose a smaller model.")
 
 
 def free_memory() -> int:

@@ -38,8 +38,8 @@ Segment = range | DecoderLayer
 class NativeCache(CacheLike, Protocol):
     """A cache whose keys and values the native code can read and write."""
 
-    def reserve(self, count: int) -> native.Cache:
-        """Where they are, with room for `count` tokens more.
+    def reserve(self, count: int) -> int:
+        """The address of a `native.CacheLayer` for every layer, with room for `count` tokens more.
 
         Raises:
             ContextOverflow: they do not fit.
@@ -209,10 +209,21 @@ def _layer_refusal(layer: nn.Module, spec: ModelSpec) -> str | None:
     assert isinstance(layer, DecoderLayer)
     features = {
         f"has norms of the kind {spec.norm}": spec.norm != "rms",
+        "is a short convolution": spec.kind(layer.index) == "convolution",
+        "has linear attention": spec.kind(layer.index) == "linear",
+        "gates its attention": spec.attention_gate,
         "runs attention and MLP side by side": spec.parallel_residual,
         "has an MLP without a gate": not spec.gated_mlp,
         f"has the activation {spec.activation}": spec.activation not in native.ACTIVATIONS,
-        f"has a head_dim of {layer.head_dim}, which is no multiple of 16": layer.head_dim % 16 != 0,
+        "has attention sinks": spec.attention_sinks,
+        "limits the gates of its MLP": spec.gate_limit is not None,
+        "norms its values": spec.value_norm,
+        "scales what it gives": spec.layer_scale,
+        "is told of the tokens beside": spec.per_layer_size > 0,
+        "has heads of another size than others": spec.full_head_dim is not None,
+        "has no keys and values of its own": spec.keys_of(layer.index) != layer.index,
+        "attends over latents": spec.key_value_rank > 0,
+        f"has a head_dim of {spec.head_dim}, which is no multiple of 16": spec.head_dim % 16 != 0,
         f"has more than {_MOST_SHARING_HEADS} heads for one key head": (
             spec.num_heads > _MOST_SHARING_HEADS * spec.num_key_value_heads
         ),

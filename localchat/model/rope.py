@@ -97,7 +97,7 @@ class Rope:
             self.long = RotaryPositions(channels, spec.rope_theta, spec.rope_long_factors, device, factor)
         self.local = None
         if spec.local_rope_theta is not None:
-            self.local = RotaryPositions(channels, spec.local_rope_theta, None, device)
+            self.local = RotaryPositions(spec.rotary_dim or spec.head_dim, spec.local_rope_theta, None, device)
 
     def full(self, context_length: int) -> RotaryPositions:
         """Of the layers that see everything, in a context of so many tokens."""

@@ -59,6 +59,8 @@ def read_scaling(
         elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             raise UnsupportedModel(f"{family}: {kind} rope scaling has {key} = {value!r}, not a positive number.")
     plain = RopeScaling(context_length)
+    if kind == "proportional":
+        return replace(plain, factors=_proportional(rotary_dim, parameters.get("partial_rotary_factor", 1.0), **given))
     if kind == "linear":
         return replace(plain, factors=(float(given["factor"]),) * (rotary_dim // 2))
     if kind == "llama3":
@@ -70,10 +72,13 @@ def read_scaling(
     return _longrope(plain, **given) if kind == "longrope" else plain
 
 
-_OF_ROPE = ("rope_theta", "rope_type", "type", "partial_rotary_factor")
+_NEVER = 1e30  # as llama.cpp writes it
+# The last two are of the places of images; a text's are the same in all their grids.
+_OF_ROPE = ("rope_theta", "rope_type", "type", "partial_rotary_factor", "mrope_section", "mrope_interleaved")
 _LISTS = ("short_factor", "long_factor")
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "default": (),
+    "proportional": (),
     "linear": ("factor",),
     "dynamic": ("factor",),
     "yarn": ("factor",),
@@ -82,6 +87,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 _OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "default": ("original_max_position_embeddings",),  # Phi-3 writes it beside its sizes, scaled or not
+    "proportional": ("factor",),
     "yarn": (
         *("original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "mscale"),
         *("mscale_all_dim", "truncate"),
@@ -95,6 +101,15 @@ def _check_factors(value: object, wanted: int, what: str) -> None:
         raise UnsupportedModel(f"{what} that are not {wanted} numbers.")
     if not all(isinstance(each, (int, float)) and 0 < each < math.inf for each in value):
         raise UnsupportedModel(f"{what} that are not all positive numbers.")
+
+
+def _proportional(rotary_dim: int, share: float, factor: float = 1.0) -> Factors | None:
+    """Gemma 4's: that share of the frequencies, the fast ones, and the others turn by next to nothing."""
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+        raise UnsupportedModel(f"proportional rope scaling has partial_rotary_factor = {share!r}, not a share.")
+    turning = int(share * rotary_dim // 2)
+    factors = (float(factor),) * turning + (_NEVER,) * (rotary_dim // 2 - turning)
+    return None if set(factors) == {1.0} else factors
 
 
 def _llama3_factors(

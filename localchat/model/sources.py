@@ -31,10 +31,12 @@ class WeightSource(ABC):
     Attributes:
         spec: the model that it holds.
         plan: for each of our tensors, in the decoder's order, where it lies; shapes are already checked.
+        file_bytes: of all its files of weights.
     """
 
     spec: ModelSpec
     plan: dict[str, TensorSource]
+    file_bytes: int
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -48,6 +50,11 @@ class WeightSource(ABC):
     @abstractmethod
     def float32(self, name: str) -> Tensor:
         """Our tensor `name` in our order of rows; may share memory with the file, so do not write to it."""
+
+    def floats(self, name: str) -> Tensor:
+        """Our matrix `name` as `float32`, but in the precision of the source, where that is less: of a large one no
+        copy is made then."""
+        return self.float32(name)
 
     def moved(self, name: str) -> QuantTensor | None:  # noqa: ARG002
         """Our tensor `name` made of the source's own blocks, nearer to it than rounding anew; None where none fit."""
@@ -64,7 +71,7 @@ class GGUFSource(WeightSource):
 
     def __init__(self, path: Path) -> None:
         self.file = GGUFFile(path)
-        self.spec = spec_from_gguf(self.file)
+        self.spec, self.file_bytes = spec_from_gguf(self.file), self.file.file_bytes
         shapes = {name: tuple(info.shape) for name, info in self.file.tensors.items()}
         self.plan = _checked_plan(self.spec, "gguf", shapes)
 
@@ -101,6 +108,7 @@ class CheckpointSource(WeightSource):
         self.spec, form = describe_checkpoint(folder)
         self.file = CheckpointFile(folder, form)
         self.plan = _checked_plan(self.spec, "huggingface", self.file.shapes)
+        self.file_bytes = sum(part.stat().st_size for part in folder.glob("*.safetensors"))
         self._folder = folder
 
     @property
@@ -109,7 +117,11 @@ class CheckpointSource(WeightSource):
 
     def float32(self, name: str) -> Tensor:
         source = self.plan[name]
-        return source.of(self.file.float32(source.name))
+        return source.of(self.file.float32(source.name, source.index))
+
+    def floats(self, name: str) -> Tensor:
+        source = self.plan[name]
+        return source.of(self.file.floats(source.name, source.index))
 
     def is_quantized(self, name: str) -> bool:  # noqa: ARG002
         # What was left in full precision in a quantized checkpoint was so for a reason: few bits are not for it.
@@ -117,9 +129,9 @@ class CheckpointSource(WeightSource):
 
     def moved(self, name: str) -> QuantTensor | None:
         source = self.plan[name]
-        if source.transposed or source.index is not None:
-            return None
-        tensor = self.file.quant_tensor(source.name)
+        if source.transposed and source.index is None:
+            return None  # stacks of experts are not: only what they would be unpacked is
+        tensor = self.file.quant_tensor(source.name, source.index)
         if tensor is None or source.row_order is None:
             return tensor
         return tensor.reordered(torch.from_numpy(source.row_order))

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 from localchat.errors import UnsupportedModel
-
-_WHOLE_LIMITS = {
-    "vocab_size": 4_000_000,
-    "hidden_size": 1 << 18,
-    "intermediate_size": 1 << 20,
-    "num_layers": 4096,
-    "num_heads": 8192,
-    "num_key_value_heads": 8192,
-    "head_dim": 4096,
-    "context_length": 1 << 26,
-}
-_OPTIONAL_WHOLE_LIMITS = {"rotary_dim": 4096, "sliding_window": 1 << 26, "original_context_length": 1 << 26}
-_EXPERT_LIMITS = {"num_experts": 4096, "experts_per_token": 4096, "expert_intermediate_size": 1 << 20}
-_POSITIVE = (
-    "rms_norm_eps",
-    "rope_theta",
-    "rope_attention_factor",
-    "embedding_scale",
-    "residual_scale",
-    "logit_scale",
-)
-_OPTIONAL_POSITIVE = ("local_rope_theta", "attention_scale", "attention_softcap", "logit_softcap")
+from localchat.model.spec_checks import check_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +27,43 @@ class ModelSpec:
         pre_norms, post_norms: norms before attention and MLP, and after them (before the residual is added).
         qk_norm: queries and keys are normed, each head by itself or the whole projection at once.
         gated_mlp: down(activation(gate(x)) * up(x)); otherwise down(activation(up(x))).
+        wide_shared_mlp: the MLPs of `shared_key_value_layers` are twice as wide as the others.
+        gate_limit: gate(x) is at most that, up(x) kept between it and minus it, and 1 added to up(x).
+        value_norm: values are normed, each head by itself and without a weight.
+        layer_scale: what a layer gives is multiplied by a number that it has.
+        per_layer_size: channels of what every layer is told of each token beside what the layer before gives; 0 for
+            nothing. It comes from an embedding of its own and from the usual one.
         parallel_residual: attention and MLP both read what the layer was given.
         rotary_dim: channels of a head that turn, the first ones: i with i + rotary_dim / 2. None turns all.
         rope_attention_factor: cosines and sines are multiplied by it.
         rope_long_factors: take the place of `rope_factors` in a context longer than `original_context_length` tokens:
             in all of it, from its first token on, or what is in the cache would not fit what comes after.
-        layer_kinds: "full" or "sliding" by layer; None makes all full.
+        layer_kinds: by layer, "full" or "sliding" attention, or what keeps a state in the place of keys and values: a
+            short "convolution", or "linear" attention; None makes all full.
+        convolution_taps: tokens that a convolution looks at, the newest included; linear attention begins with one.
+        linear_key_heads, linear_value_heads: of linear attention; `linear_key_dim` and `linear_value_dim` are channels
+            of each. Value heads that share a key head follow each other, unless `tiled_value_heads` says that those of
+            different ones take turns.
+        attention_gate: what attention gives is multiplied by the sigmoid of a projection of what it reads.
         sliding_window: tokens that a sliding layer sees, the newest included.
         local_rope_theta: base of the sliding layers, without any factors; None gives them what the others have.
+        full_head_dim, full_key_value_heads: of full layers, where they differ from those that slide.
+        keys_as_values: full layers have no value projection, but take their keys before norm and rope.
+        shared_key_value_layers: the last layers, so many, have no keys and values of their own, but attend over those
+            of the last layer of their kind that has.
+        query_rank, key_value_rank: channels of the latents of which queries, keys and values are made; 0 where they
+            are not. Then a head has `plain_head_dim` channels that rope leaves alone and `rotary_dim` that it turns,
+            and a value has `value_head_dim`; `head_dim` is of the one head that is kept, latent and turned channels.
         no_rope_layers: layers by index that know nothing of positions.
         attention_scale: of the scores; None is head_dim ** -0.5.
+        attention_sinks: every head has a score of its own, of nothing, that takes its share of the attention.
         attention_softcap, logit_softcap: c * tanh(x / c) of scaled scores, and of logits after `logit_scale`.
         embedding_scale, residual_scale, logit_scale: factors of the embedded tokens, of what every attention and MLP
             adds, and of the logits.
         num_experts: 0 where every MLP is dense. Otherwise `dense_layers` keep one of `intermediate_size`, and in the
             others a token goes through `experts_per_token` experts of `expert_intermediate_size`, weighted by the
-            router's softmax over all experts, which `normalize_expert_weights` makes sum to 1 over the chosen ones.
+            router's softmax over all experts, which `normalize_expert_weights` makes sum to 1 over the chosen ones. The
+            router adds a bias where `router_bias` says so.
 
     Raises:
         UnsupportedModel: the numbers contradict each other or are out of all proportion.
@@ -90,8 +89,13 @@ class ModelSpec:
     qk_norm: Literal["none", "head", "projection"] = "none"
     attention_output_bias: bool = False
     mlp_bias: bool = False
-    activation: Literal["silu", "gelu_tanh", "gelu"] = "silu"
+    activation: Literal["silu", "gelu_tanh", "gelu", "quick_gelu"] = "silu"
     gated_mlp: bool = True
+    gate_limit: float | None = None
+    wide_shared_mlp: bool = False
+    value_norm: bool = False
+    layer_scale: bool = False
+    per_layer_size: int = 0
     parallel_residual: bool = False
     positions: Literal["rotary", "learned"] = "rotary"
     rotary_dim: int | None = None
@@ -100,9 +104,25 @@ class ModelSpec:
     original_context_length: int | None = None
     layer_kinds: tuple[str, ...] | None = None
     sliding_window: int | None = None
+    convolution_taps: int = 0
+    linear_key_heads: int = 0
+    linear_value_heads: int = 0
+    linear_key_dim: int = 0
+    linear_value_dim: int = 0
+    tiled_value_heads: bool = False
     local_rope_theta: float | None = None
+    full_head_dim: int | None = None
+    full_key_value_heads: int | None = None
+    keys_as_values: bool = False
+    shared_key_value_layers: int = 0
+    query_rank: int = 0
+    key_value_rank: int = 0
+    plain_head_dim: int = 0
+    value_head_dim: int = 0
     no_rope_layers: tuple[int, ...] = ()
     attention_scale: float | None = None
+    attention_sinks: bool = False
+    attention_gate: bool = False
     attention_softcap: float | None = None
     logit_softcap: float | None = None
     embedding_scale: float = 1.0
@@ -112,17 +132,11 @@ class ModelSpec:
     experts_per_token: int = 0
     expert_intermediate_size: int = 0
     normalize_expert_weights: bool = True
+    router_bias: bool = False
     dense_layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        self._check_values()
-        self._check_rope()
-        self._check_layers()
-        if self.num_heads % self.num_key_value_heads:
-            raise UnsupportedModel(
-                f"The model has {self.num_heads} attention heads, which {self.num_key_value_heads} key/value heads "
-                "cannot share evenly."
-            )
+        check_spec(self)
 
     @property
     def query_size(self) -> int:
@@ -136,12 +150,66 @@ class ModelSpec:
 
     @property
     def turning_channels(self) -> int:
-        """Channels of a head that rope turns, when it does: `rotary_dim`, or all."""
-        return self.rotary_dim or self.head_dim
+        """Channels of a head, in full layers, that rope turns, when it does: `rotary_dim`, or all."""
+        return self.rotary_dim or self.full_head_dim or self.head_dim
+
+    @property
+    def linear_key_size(self) -> int:
+        """Channels of the keys of linear attention, and of its queries."""
+        return self.linear_key_heads * self.linear_key_dim
+
+    @property
+    def linear_value_size(self) -> int:
+        """Channels of the values of linear attention."""
+        return self.linear_value_heads * self.linear_value_dim
+
+    def kind(self, layer: int) -> str:
+        """See `layer_kinds`."""
+        return "full" if self.layer_kinds is None else self.layer_kinds[layer]
+
+    def recurs(self, layer: int) -> bool:
+        """Whether the layer keeps a state, and no keys and values."""
+        return self.kind(layer) in ("convolution", "linear")
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether any layer does."""
+        return any(map(self.recurs, range(self.num_layers)))
 
     def is_sliding(self, layer: int) -> bool:
         """Whether the layer sees only the last `sliding_window` tokens."""
         return self.layer_kinds is not None and self.layer_kinds[layer] == "sliding"
+
+    @property
+    def layers_follow_each_other(self) -> bool:
+        """Whether every layer reads nothing but what the one before it gives."""
+        return not self.per_layer_size and not self.shared_key_value_layers
+
+    def layer_head_dim(self, layer: int) -> int:
+        """Channels of a head of the layer."""
+        return self.head_dim if self.full_head_dim is None or self.is_sliding(layer) else self.full_head_dim
+
+    def layer_key_value_heads(self, layer: int) -> int:
+        """Heads of the keys and values that the layer keeps; 0 where it attends over another's, or not at all."""
+        if self.keys_of(layer) != layer or self.recurs(layer):
+            return 0
+        full = self.full_key_value_heads
+        return self.num_key_value_heads if full is None or self.is_sliding(layer) else full
+
+    def layer_intermediate_size(self, layer: int) -> int:
+        """Rows of the layer's gate and up, where its MLP is dense."""
+        return self.intermediate_size * (2 if self.wide_shared_mlp and self.keys_of(layer) != layer else 1)
+
+    def keys_of(self, layer: int) -> int:
+        """The layer whose keys and values this one attends over: itself, unless it has none."""
+        own = self.num_layers - self.shared_key_value_layers
+        if layer < own:
+            return layer
+        return max(i for i in range(own) if self.is_sliding(i) == self.is_sliding(layer))
+
+    def window(self, layer: int) -> int | None:
+        """Tokens that the layer sees, the newest included; None for all."""
+        return self.sliding_window if self.is_sliding(layer) else None
 
     def has_experts(self, layer: int) -> bool:
         """Whether the layer's MLP is a mixture of experts."""
@@ -170,75 +238,3 @@ class ModelSpec:
             raise UnsupportedModel(f"The model's config.json lacks {', '.join(missing)}.", "Import the model again.")
         values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in data.items()}
         return cls(**values)
-
-    def _check_values(self) -> None:
-        check_sizes({name: getattr(self, name) for name in _WHOLE_LIMITS})
-        for name, high in _OPTIONAL_WHOLE_LIMITS.items():
-            if (value := getattr(self, name)) is not None:
-                _check_whole(name, value, 1, high)
-        for name, high in _EXPERT_LIMITS.items():
-            _check_whole(name, getattr(self, name), 1 if self.num_experts else 0, high)
-        for name in (*_POSITIVE, *(each for each in _OPTIONAL_POSITIVE if getattr(self, each) is not None)):
-            if not _is_positive(value := getattr(self, name)):
-                raise UnsupportedModel(f"The model's {name} is {value!r}, which is not a positive number.")
-        for name, kind in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            if kind is bool and not isinstance(value, bool):
-                raise UnsupportedModel(f"The model's {name} is {value!r}, which is not true or false.")
-            allowed = get_args(kind) if getattr(kind, "__origin__", None) is Literal else ()
-            if allowed and value not in allowed:
-                raise UnsupportedModel(f"The model's {name} is {value!r}, which is none of {', '.join(allowed)}.")
-
-    def _check_rope(self) -> None:
-        if self.turning_channels % 2 or self.turning_channels > self.head_dim:
-            raise UnsupportedModel(
-                f"The model turns {self.turning_channels} channels of its head_dim of {self.head_dim}; rotary "
-                "positions need an even number of them."
-            )
-        for name in ("rope_factors", "rope_long_factors"):
-            factors, wanted = getattr(self, name), self.turning_channels // 2
-            if factors is None:
-                continue
-            if not isinstance(factors, tuple) or not all(map(_is_positive, factors)):
-                raise UnsupportedModel(f"The model's {name} are not a list of positive numbers.")
-            if len(factors) != wanted:
-                raise UnsupportedModel(f"The model has {len(factors)} {name} for {wanted} rope frequencies.")
-        if (self.rope_long_factors is None) != (self.original_context_length is None):
-            raise UnsupportedModel("The model has only one of rope_long_factors and original_context_length.")
-
-    def _check_layers(self) -> None:
-        kinds = self.layer_kinds
-        if kinds is not None:
-            allowed = isinstance(kinds, tuple) and all(kind in ("full", "sliding") for kind in kinds)
-            if not allowed or len(kinds) != self.num_layers:
-                raise UnsupportedModel("The model's layer_kinds are not one of full and sliding for every layer.")
-            if "sliding" in kinds and self.sliding_window is None:
-                raise UnsupportedModel("The model has sliding layers, but no sliding_window.")
-        for name in ("no_rope_layers", "dense_layers"):
-            layers = getattr(self, name)
-            if not isinstance(layers, tuple) or not all(type(i) is int and 0 <= i < self.num_layers for i in layers):
-                raise UnsupportedModel(f"The model's {name} are not a list of its layers.")
-        if self.experts_per_token > self.num_experts:
-            raise UnsupportedModel(
-                f"The model has {self.num_experts} experts, but wants {self.experts_per_token} for a token."
-            )
-
-
-def check_sizes(sizes: Mapping[str, Any]) -> None:
-    """Refuse sizes, under the names of `ModelSpec`, that no model has: before anything is made that is as large.
-
-    Raises:
-        UnsupportedModel: one is out of all proportion.
-    """
-    for name, value in sizes.items():
-        if name in _WHOLE_LIMITS:
-            _check_whole(name, value, 1, _WHOLE_LIMITS[name])
-
-
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise UnsupportedModel(f"The model's {name} is {value!r}, which is not a number from {low} to {high}.")
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf

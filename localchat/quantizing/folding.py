@@ -32,6 +32,8 @@ def fold_scales(
     """
     result = dict(weights)
     for before, site in _folds(weights):
+        if before == "value" and spec.value_norm:
+            continue
         if not all(specs[name].accepts(weights[name].shape[1]) for name in site.names):
             continue
         seen = moments[site.names[0]]
@@ -52,6 +54,7 @@ def fold_scales(
 def _folds(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Site]]:
     """What comes before a site and can take its scales."""
     before = {"query": "attention_norm", "attention_output": "value", "gate": "mlp_norm", "up": "mlp_norm"}
+    before["mix.input"] = "attention_norm"
     if "gate" in weights:
         before["down"] = "up"
     for stage in stages(weights):

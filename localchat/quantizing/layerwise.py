@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from localchat.errors import UnsupportedModel
 from localchat.model.attention import AttentionRule, sliding_mask, written_out
 from localchat.model.decoder import Decoder, DecoderLayer, Weight
 from localchat.model.families import tensor_shapes
@@ -32,9 +33,9 @@ class WithinChunk:
         """As `localchat.model.attention.CacheLike`."""
         count = queries.shape[1]
         mask = None
-        if rule.softcap is not None or (rule.window is not None and rule.window < count):
+        if not rule.is_fused or (rule.window is not None and rule.window < count):
             mask = sliding_mask(0, 0, count, rule.window, torch.float32, _CPU)
-        if rule.softcap is not None:
+        if not rule.is_fused:
             return written_out(queries, keys, values, mask, rule)
         out = F.scaled_dot_product_attention(
             queries[None],
@@ -46,6 +47,12 @@ class WithinChunk:
             enable_gqa=True,
         )
         return out[0]
+
+    def state(self, layer: int) -> None:
+        """Every chunk begins anew."""
+
+    def put_state(self, layer: int, state: tuple[Tensor, ...]) -> None:
+        """Nothing is kept."""
 
     def advance(self, count: int) -> None:
         """Nothing is kept."""
@@ -98,7 +105,17 @@ class Layerwise:
 
     @torch.no_grad()
     def embed(self, chunks: Sequence[Tensor], weights: Mapping[str, Weight] | None = None) -> list[Tensor]:
-        """What the first layer reads of every chunk."""
+        """What the first layer reads of every chunk.
+
+        Raises:
+            UnsupportedModel: later layers read more than what the one before them gives.
+        """
+        if not self.spec.layers_follow_each_other:
+            raise UnsupportedModel(
+                f"Models of the family {self.spec.family} cannot be quantized on text, as their layers read more than "
+                "the one before them gives.",
+                "Use --method rtn, which looks at the weights alone.",
+            )
         outer = self.outer(weights)
         return [outer.embed(chunk, 0) for chunk in chunks]
 

@@ -196,6 +196,9 @@ class _Job:
                 self.check()
                 matrices = {name: dense[name] for name in site.names}
                 result |= quantize_site(matrices, specs, moments.get(site.names[0]), self.options.method)
+        seen = {name for stage in order for site in stage for name in site.names}
+        for name in (name for name in specs if name not in seen):  # part of a module that does more than multiply by it
+            result |= quantize_site({name: dense[name]}, specs, None, self.options.method)
         return result
 
     def _observe(

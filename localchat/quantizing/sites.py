@@ -9,7 +9,13 @@ from torch import nn
 
 from localchat.model.decoder import DecoderLayer, Weight
 
-_STAGES = (("query", "key", "value"), ("attention_output",), ("router", "gate", "up"), ("down",))
+_STAGES = (
+    ("query", "key", "value", "attention_gate", "input", "gates", "rates", "fading", "query_down", "key_value_down"),
+    ("query_up",),
+    ("attention_output", "output"),
+    ("router", "gate", "up"),
+    ("down",),
+)
 
 
 @dataclass(frozen=True, slots=True)

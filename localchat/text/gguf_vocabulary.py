@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from localchat.errors import BadWeights, UnsupportedModel
 from localchat.text.pre_tokenizers import pre_tokenizer
@@ -39,6 +39,8 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
             return _byte_level(keys)
         if kind == "llama":
             return _sentencepiece(keys)
+        if kind == "gemma4":
+            return _gemma4(keys)
     except (TypeError, ValueError) as error:  # a text where a number should be, and the like
         raise BadWeights(f"The GGUF file's vocabulary is damaged ({error}).", _HINT) from error
     if kind is None:
@@ -49,22 +51,50 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
 def _byte_level(keys: Mapping[str, Any]) -> Tokenizer:
     rule = pre_tokenizer(str(keys.get("pre", "default")))
     tokens, types = _tokens(keys)
-    merges = _list(keys, "merges")
-    vocabulary = {token: id for id, token in enumerate(tokens)}
-    if len(vocabulary) != len(tokens):
-        raise BadWeights("The GGUF file lists the same token twice.", _HINT)
-    try:
-        # "a b": the first space after the first letter, because a token may begin with a space
-        pairs = [(merge[: (cut := merge.index(" ", 1))], merge[cut + 1 :]) for merge in merges]
-        model = models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=rule.ignore_merges)
-        library = tokenizers.Tokenizer(model)
-    except Exception as error:  # the library raises plain Exception
-        raise BadWeights(f"The GGUF file's list of merges is wrong ({error}).", _HINT) from error
+    library = _bpe(keys, tokens, ignore_merges=rule.ignore_merges)
     splits = [pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated") for pattern in rule.patterns]
     letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     library.pre_tokenizer = pre_tokenizers.Sequence([*splits, letters])
     library.decoder = decoders.ByteLevel()
     spec = _spec(keys, tokens, types, adds_bos=rule.adds_bos, spelling="byte_letters", space_prefix=False)
+    _add_whole_tokens(library, spec, tokens, types)
+    return TokenizerJson(library, spec)
+
+
+def _gemma4(keys: Mapping[str, Any]) -> Tokenizer:
+    """Merges as in byte-level BPE, over characters spelled as SentencePiece spells them; never across lines."""
+    tokens, types = _tokens(keys)
+    unknown = _id(keys, "unknown_token_id", len(tokens))
+    if unknown is None or types.count(_BYTE) != 256:
+        raise BadWeights("The GGUF file's vocabulary lacks tokens for bytes, or one for what is unknown.", _HINT)
+    library = _bpe(keys, tokens, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=True)
+    library.normalizer = normalizers.Replace(" ", "▁")
+    library.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"\n+"), "isolated")
+    library.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    space_prefix = _flag(keys, "add_space_prefix", False)
+    spec = _spec(keys, tokens, types, adds_bos=True, spelling="sentencepiece", space_prefix=space_prefix)
+    _add_whole_tokens(library, spec, tokens, types)
+    return TokenizerJson(library, spec)
+
+
+def _bpe(keys: Mapping[str, Any], tokens: Sequence[str], **options: Any) -> tokenizers.Tokenizer:
+    """The library's tokenizer of the file's merges, which does nothing before and after."""
+    vocabulary = {token: id for id, token in enumerate(tokens)}
+    if len(vocabulary) != len(tokens):
+        raise BadWeights("The GGUF file lists the same token twice.", _HINT)
+    merges = _list(keys, "merges")
+    try:
+        # "a b": the first space after the first letter, because a token may begin with a space
+        pairs = [(merge[: (cut := merge.index(" ", 1))], merge[cut + 1 :]) for merge in merges]
+        return tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, **options))
+    except Exception as error:  # the library raises plain Exception
+        raise BadWeights(f"The GGUF file's list of merges is wrong ({error}).", _HINT) from error
+
+
+def _add_whole_tokens(
+    library: tokenizers.Tokenizer, spec: VocabularySpec, tokens: Sequence[str], types: Sequence[int]
+) -> None:
+    """Tokens that no merge makes."""
     control = {token.id for token in spec.control}
     library.add_tokens(
         [
@@ -73,7 +103,6 @@ def _byte_level(keys: Mapping[str, Any]) -> Tokenizer:
             if token and (id in control or kind == _USER_DEFINED)
         ]
     )
-    return TokenizerJson(library, spec)
 
 
 def _sentencepiece(keys: Mapping[str, Any]) -> Tokenizer:

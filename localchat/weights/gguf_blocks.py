@@ -1,7 +1,7 @@
 """GGUF blocks moved into our own format: no value changes, or the matrix by less than rounding it anew would change it.
 
-Q4_0 and Q4_1 become int4 by 32, Q5_0 and Q8_0 int8 by 32, bit for bit. For the others, figures are the relative RMS
-change of the weights and the mean KL divergence over 2 x 512 tokens of Qwen2.5-Coder-0.5B, all computed in float32.
+Q4_0 and Q4_1 become int4 by 32, Q5_0, Q8_0 and MXFP4 int8 by 32, bit for bit. For the others, figures are the relative
+RMS change of the weights and the mean KL divergence over 2 x 512 tokens of Qwen2.5-Coder-0.5B, all computed in float32.
 
 Q4_K keeps its codes, as int4 by 32. Its scales and minimums, each a float16 times a number of 6 bits, are rounded to
 float16: off by at most 2^-11 of themselves, and small ones not at all, for every float16 is a multiple of 2^-24 and
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from localchat.errors import BadWeights
+from localchat.weights import mxfp4
 from localchat.weights.gguf_file import GGUFFile
 from localchat.weights.gguf_types import fifth_bits, half, k_scales, low_then_high
 from quant import pack
@@ -55,11 +56,15 @@ def to_quant_tensor(file: GGUFFile, name: str, index: int | None = None) -> Quan
     if info is None:
         raise BadWeights(f"{file.path} has no tensor {name}.", "Fetch the file again.")
     shape = info.shape if index is None else info.shape[1:]
-    if len(shape) != 2 or info.type not in _SPECS:
+    if len(shape) != 2 or (info.type not in _SPECS and info.type != "MXFP4"):
         return None
-    spec, (rows, columns) = _SPECS[info.type], shape
+    rows, columns = shape
     block_weights = 256 if info.type.endswith("_K") else _GROUP
     blocks = torch.from_numpy(file.raw(name, index)).view(rows * columns // block_weights, -1)
+    if info.type == "MXFP4":
+        values, worth = mxfp4.halves(low_then_high(blocks[:, 1:])), mxfp4.scales(blocks[:, 0])
+        return mxfp4.to_quant_tensor(values.view(shape), worth.view(rows, -1))
+    spec = _SPECS[info.type]
     scales, minimums = _scales(info.type, blocks)
     if not _all_finite(scales, minimums):
         raise BadWeights(f"{file.path} is damaged: a scale of {name} is not a number.", "Fetch the file again.")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from localchat.weights import mxfp4
+
 _CHUNK_WEIGHTS = 1 << 21  # dequantized at a time
 
 
@@ -125,6 +127,10 @@ def _q6_k(blocks: Tensor) -> Tensor:
     return (codes.view(-1, 16, 16) * scales.unsqueeze(-1)).flatten(1)
 
 
+def _mxfp4(blocks: Tensor) -> Tensor:
+    return mxfp4.halves(low_then_high(blocks[:, 1:])).float() * mxfp4.scales(blocks[:, :1])
+
+
 _READABLE = {
     0: GGUFType("F32", 1, 4, _f32),
     1: GGUFType("F16", 1, 2, _f16),
@@ -137,6 +143,7 @@ _READABLE = {
     13: GGUFType("Q5_K", 256, 176, _q5_k),
     14: GGUFType("Q6_K", 256, 210, _q6_k),
     30: GGUFType("BF16", 1, 2, _bf16),
+    39: GGUFType("MXFP4", 32, 17, _mxfp4),
 }
 
 _OTHERS = {
@@ -160,7 +167,6 @@ _OTHERS = {
     29: "IQ1_M",
     34: "TQ1_0",
     35: "TQ2_0",
-    39: "MXFP4",
 }
 
 

@@ -1,4 +1,4 @@
-"""How a checkpoint says that its matrices are quantized: GPTQ, AWQ, compressed-tensors, MLX.
+"""How a checkpoint says that its matrices are quantized: GPTQ, AWQ, compressed-tensors, MLX, MXFP4.
 
 Strict at the door: what decides the meaning of the bits is read, what has none is known by name, and all else is
 refused. `localchat.weights.packed_matrix` reads the bits.
@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from localchat.errors import BadWeights, UnsupportedModel
+from localchat.weights.mxfp4 import GROUP
 
-Method = Literal["gptq", "awq", "compressed-tensors", "mlx"]
+Method = Literal["gptq", "awq", "compressed-tensors", "mlx", "mxfp4"]
 CONFIG_KEYS = frozenset({"quantization_config", "quantization", "compression_config"})
 """Of config.json: they say how weights are stored, and nothing of the computation."""
 
 _WHOLE_ROW = -1
 _TITLES: Mapping[Method, str] = {
-    "gptq": "GPTQ", "awq": "AWQ", "compressed-tensors": "compressed-tensors", "mlx": "MLX"
+    "gptq": "GPTQ", "awq": "AWQ", "compressed-tensors": "compressed-tensors", "mlx": "MLX",
+    "mxfp4": "MXFP4",
 }  # fmt: skip
 # How it was calibrated, and by which program it is to be run.
 _INERT: Mapping[Method, frozenset[str]] = {
@@ -37,6 +39,7 @@ _INERT: Mapping[Method, frozenset[str]] = {
     ),
     "compressed-tensors": frozenset({"ignore", "global_compression_ratio", "version", "quantization_status"}),
     "mlx": frozenset(),
+    "mxfp4": frozenset({"modules_to_not_convert"}),
 }  # fmt: skip
 
 
@@ -86,6 +89,9 @@ def read_packed_format(config: Mapping[str, Any], folder: Path) -> PackedFormat 
         return _compressed_tensors(values)
     if method == "mlx":
         return _mlx(values)
+    if method == "mxfp4":
+        values.finish("mxfp4")
+        return PackedFormat("mxfp4", 4, GROUP)
     raise UnsupportedModel(
         f"The checkpoint is quantized by the method {method!r}, which is not understood.",
         f"Take one in full precision, or quantized as {', '.join(_TITLES.values())} or GGUF.",

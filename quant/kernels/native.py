@@ -37,6 +37,9 @@ PARTS: Final = (
 )
 """Of a forward pass, in the order of `QuantPart`."""
 
+SPAN: Final = 128
+"""`QUANT_SPAN`."""
+
 _OK, _NOT_FINITE, _NO_MEMORY, _BAD_ID = range(4)
 
 _Pointer = ctypes.c_void_p
@@ -128,13 +131,7 @@ class Shape(ctypes.Structure):
 class CacheLayer(ctypes.Structure):
     """`QuantCacheLayer`."""
 
-    _fields_ = [("keys", _Pointer), ("values", _Pointer)]
-
-
-class Cache(ctypes.Structure):
-    """`QuantCache`."""
-
-    _fields_ = [("layers", _Pointer), ("capacity", _Int)]
+    _fields_ = [("keys", _Pointer), ("values", _Pointer), ("capacity", _Int), ("first", _Int)]
 
 
 class Rotation(ctypes.Structure):
@@ -152,7 +149,7 @@ class Step(ctypes.Structure):
         ("count", _Int),
         ("position", _Int),
         ("rotations", Rotation * 2),
-        ("cache", Cache),
+        ("cache", _Pointer),
         ("first_layer", _Int),
         ("last_layer", _Int),
         ("logits", _Pointer),
@@ -202,7 +199,7 @@ def library() -> ctypes.CDLL | str:
     lib.quant_set_threads.argtypes = [ctypes.c_int32]
     lib.quant_matmul.argtypes = [_Pointer, _Pointer, _Int, _Pointer]
     lib.quant_rows.argtypes = [_Pointer, _Pointer, _Int, _Pointer]
-    lib.quant_attend.argtypes = [_Pointer, _Pointer, _Int, _Int, _Int, _Int, *([_Pointer] * 4)]
+    lib.quant_attend.argtypes = [_Pointer, _Pointer, _Int, _Int, _Int, *([_Pointer] * 4)]
     lib.quant_plan_new.argtypes = [_Pointer] * 5
     lib.quant_plan_free.argtypes = [_Pointer]
     lib.quant_plan_free.restype = None

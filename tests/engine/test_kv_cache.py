@@ -122,6 +122,17 @@ def test_a_truncated_cache_goes_on_from_where_it_was_cut() -> None:
     torch.testing.assert_close(again, _plain(queries[:, 20:], keys[:, kept], values[:, kept]))
 
 
+@pytest.mark.parametrize("kind", ["torch", "native"])
+def test_an_empty_cache_can_be_emptied(kind: str) -> None:
+    if kind == "native" and native.refusal() is not None:
+        pytest.skip(f"the CPU kernels are {native.refusal()}")
+    spec = replace(SPEC, head_dim=16)
+    cache = NativeKVCache(spec, 100) if kind == "native" else KVCache(spec, 100)
+    assert cache.truncate(0) == 0
+    queries, keys, values = _random(6, 5, 1, 16), _random(2, 5, 2, 16), _random(2, 5, 3, 16)
+    torch.testing.assert_close(cache.attend(0, queries, keys, values), _plain(queries, keys, values), atol=5e-3, rtol=0)
+
+
 @pytest.mark.parametrize("length", [-1, 4])
 def test_a_cache_cannot_be_cut_to_what_it_does_not_hold(length: int) -> None:
     cache = KVCache(SPEC, 100)

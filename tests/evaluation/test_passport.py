@@ -28,6 +28,7 @@ from localchat.text.chat_text import load_chat_text
 from localchat.weights.model_folder import add_to_quantization
 from tests.model.tiny_models import CONFIGS, reference_model, save_checkpoint
 
+GEMMA4 = "gemma4_text, inputs of every layer, shared keys"
 BENCH = {
     "model": "smollm2-135m",
     "device": "cpu",
@@ -79,7 +80,7 @@ def _quantization(folder: Path) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("name", ["qwen2", "gemma3_text", "qwen3_moe", "gpt2"])
+@pytest.mark.parametrize("name", ["qwen2", "gemma3_text", "qwen3_moe", "gpt2", "gpt_oss", GEMMA4])
 def test_the_reference_gives_the_logits_of_the_whole_model_layer_by_layer(name: str, tmp_path: Path) -> None:
     save_checkpoint(reference_model(CONFIGS[name]), tmp_path)
     source = open_source(tmp_path)

@@ -94,6 +94,11 @@ PARAMETERS = {
     "gemma-3-1b-it": 999_885_952,
     "gemma-3-4b-it": 3_880_263_168,
     "OLMo-2-0425-1B": 1_484_916_736,
+    "gpt-oss-20b": 20_914_757_184,
+    "MiniCPM3-4B": 4_073_875_968,
+    "gemma-4-E2B-it": 4_628_569_379,  # transformers counts the 35 scales of layers among its buffers
+    "LFM2-1.2B": 1_170_340_608,
+    "Qwen3.5-27B": 26_895_998_464,
     "gpt2": 124_439_808,
     "pythia-70m": 70_426_624,
 }
@@ -126,6 +131,15 @@ def test_published_models_are_what_their_authors_say() -> None:
         kinds = specs[name].layer_kinds or ()
         assert [i for i, kind in enumerate(kinds) if kind == "full"] == list(range(every - 1, len(kinds), every))
     assert (specs["gemma-3-4b-it"].rope_theta, specs["gemma-3-4b-it"].local_rope_theta) == (1e6, 1e4)
+    gpt_oss = specs["gpt-oss-20b"]
+    assert (gpt_oss.context_length, gpt_oss.rope_attention_factor) == (131072, pytest.approx(0.1 * math.log(32) + 1))
+    assert (gpt_oss.gate_limit, gpt_oss.activation, gpt_oss.expert_intermediate_size) == (7.0, "quick_gelu", 2880)
+    lfm2, qwen = specs["LFM2-1.2B"], specs["Qwen3.5-27B"]
+    assert (lfm2.intermediate_size, lfm2.convolution_taps, lfm2.tied_embeddings) == (8192, 3, True)
+    assert [i for i in range(16) if not lfm2.recurs(i)] == [2, 5, 8, 10, 12, 14]
+    assert (qwen.linear_value_heads, qwen.rotary_dim, qwen.context_length) == (48, 64, 262144)
+    assert qwen.attention_gate
+    assert [qwen.kind(i) for i in range(4)] == ["linear", "linear", "linear", "full"]
     assert (specs["pythia-70m"].rotary_dim, specs["pythia-70m"].parallel_residual) == (16, True)
 
 

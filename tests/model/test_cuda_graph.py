@@ -7,6 +7,7 @@ operations on the same tensors at every replay, with every number that was Pytho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from localchat.engine.kv_cache import KVCache
 from localchat.errors import ContextOverflow, Stopped
-from localchat.model import cuda_graph
+from localchat.model import cache_room, cuda_graph
 from localchat.model.attention import AttentionRule
 from localchat.model.cuda_graph import GraphedDecoder
 from localchat.model.decoder import Decoder
@@ -35,8 +36,10 @@ class BlockCache:
     """The least that a graph needs of a cache: blocks that double, and plain attention for what is not replayed."""
 
     def __init__(self, spec: ModelSpec, context_length: int) -> None:
-        self.length, self.context_length = 0, context_length
-        self._keys = [torch.zeros(spec.num_key_value_heads, 16, spec.head_dim) for _ in range(spec.num_layers)]
+        self.length, self.context_length, self.firsts = 0, context_length, [0] * spec.num_layers
+        self._keys = [
+            torch.zeros(spec.layer_key_value_heads(i), 16, spec.layer_head_dim(i)) for i in range(spec.num_layers)
+        ]
         self._values = [torch.zeros_like(keys) for keys in self._keys]
 
     def blocks(self, count: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -47,18 +50,24 @@ class BlockCache:
                 blocks[:] = [torch.cat((block, torch.full_like(block, 1e4)), dim=1) for block in blocks]
         return self._keys, self._values
 
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, rule: AttentionRule) -> Tensor:
+    def attend(
+        self, layer: int, queries: Tensor, keys: Tensor | None, values: Tensor | None, rule: AttentionRule
+    ) -> Tensor:
         end = self.length + queries.shape[1]
         for block, new in zip(self.blocks(queries.shape[1]), (keys, values), strict=True):
-            block[layer][:, self.length : end] = new
-        shared = queries.shape[0] // keys.shape[0]
+            if new is not None:
+                block[layer][:, self.length : end] = new
+        shared = queries.shape[0] // self._keys[layer].shape[0]
         known, read = (block[layer][:, :end].repeat_interleave(shared, 0) for block in (self._keys, self._values))
         scores = queries @ known.mT * (rule.scale or queries.shape[2] ** -0.5)
         if rule.softcap is not None:
             scores = (scores / rule.softcap).tanh() * rule.softcap
         ahead = torch.arange(end) - torch.arange(self.length, end)[:, None]
         hidden = (ahead > 0) if rule.window is None else (ahead > 0) | (ahead <= -rule.window)
-        return scores.masked_fill(hidden, -torch.inf).softmax(-1) @ read
+        scores = scores.masked_fill(hidden, -torch.inf)
+        if rule.sinks is not None:
+            scores = torch.cat((scores, rule.sinks.view(-1, 1, 1).expand(-1, scores.shape[1], 1)), dim=-1)
+        return scores.softmax(-1)[..., :end] @ read
 
     def advance(self, count: int) -> None:
         self.length += count
@@ -119,9 +128,43 @@ OTHER_WAYS = {
 }
 
 
+TWO_SIZES = {
+    "positions": "rotary",
+    "layer_kinds": ("sliding", "full", "sliding"),
+    "sliding_window": 7,
+    "local_rope_theta": 100.0,
+    "full_head_dim": 16,
+    "full_key_value_heads": 1,
+    "rope_factors": (1.0,) * 2 + (1e30,) * 6,
+    "keys_as_values": True,
+    "value_norm": True,
+    "layer_scale": True,
+    "shared_key_value_layers": 1,
+}
+LATENTS = {
+    "positions": "rotary",
+    "query_rank": 6,
+    "key_value_rank": 8,
+    "plain_head_dim": 4,
+    "value_head_dim": 8,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "rotary_dim": 8,
+}
+
+
 @torch.inference_mode()
 @pytest.mark.parametrize(
-    "ways", [{}, OTHER_WAYS, OTHER_WAYS | {"attention_softcap": None}, {"positions": "learned", "norm": "layer"}]
+    "ways",
+    [
+        {},
+        OTHER_WAYS,
+        OTHER_WAYS | {"attention_softcap": None},
+        OTHER_WAYS | {"attention_sinks": True},
+        {"positions": "learned", "norm": "layer"},
+        TWO_SIZES,
+        LATENTS,
+    ],
 )
 def test_replayed_tokens_have_the_logits_of_the_decoder(ways: dict[str, Any], recordings: list[Tape]) -> None:
     spec = SPEC.from_dict(SPEC.to_dict() | ways)
@@ -132,6 +175,23 @@ def test_replayed_tokens_have_the_logits_of_the_decoder(ways: dict[str, Any], re
     assert cache.length == len(TOKENS)
     assert graphed.reason is None
     assert len(recordings) == 3  # spans of 16, 32 and 64 tokens
+
+
+@torch.inference_mode()
+def test_replayed_tokens_follow_the_blocks_of_windows_when_they_move(
+    recordings: list[Tape], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(SPEC, layer_kinds=("sliding", "full", "sliding"), sliding_window=7)
+    decoder, ids = Decoder(spec, _weights(spec)), TOKENS.repeat(9)
+    expected = Decoder(spec, _weights(spec))(ids, KVCache(spec, 1000), all_logits=True)
+    monkeypatch.setattr(cache_room, "SLACK", 130)
+    graphed, cache = GraphedDecoder(decoder), KVCache(spec, 1000)
+    graphed(ids[:200], cache)
+    for place in range(200, 540):
+        logits = graphed(ids[place : place + 1], cache)
+        torch.testing.assert_close(logits, expected[place], rtol=1e-4, atol=1e-5)
+    assert cache.firsts == [384, 0, 384]
+    assert len(recordings) == 3  # spans of 256, 512 and 1024 tokens
 
 
 @torch.inference_mode()

@@ -59,6 +59,9 @@ NOT_IN_GGUF = {
     "qwen3_moe, mixed",
     "smollm3, other layers",
     "gemma3_text, other layers",
+    "gpt_oss, low limits, other layers",
+    "minicpm3, other sizes",
+    "minicpm3, longrope",
 }
 
 

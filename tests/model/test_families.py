@@ -16,22 +16,35 @@ from localchat.model.families import FAMILIES, check_tensors, parameter_count, t
 from quant import rtn
 from quant.spec import QuantSpec
 
+EXPERTS = {"num_experts": 4, "experts_per_token": 2, "expert_intermediate_size": 8}
+LATENTS = {"query_rank": 6, "key_value_rank": 8, "plain_head_dim": 4, "value_head_dim": 8, "num_key_value_heads": 1}
+FURTHER: dict[str, dict[str, int]] = {
+    "qwen3_moe": EXPERTS,
+    "gpt_oss": EXPERTS,
+    "minicpm3": {**LATENTS, "head_dim": 16, "rotary_dim": 8},
+    "gemma4_text": {"per_layer_size": 4},
+}
+
 
 def test_every_family_and_source_names_every_tensor_once() -> None:
     for family in FAMILIES.values():
-        spec = replace(SPEC, family=family.name, num_key_value_heads=6, **family.spec)
+        spec = replace(
+            SPEC, family=family.name, **family.spec, **{"num_key_value_heads": 6} | FURTHER.get(family.name, {})
+        )
         for kind in ("gguf", "huggingface"):
             plan = tensor_plan(spec, kind)
             assert list(plan) == list(tensor_shapes(spec))
-            lent = [(source.name, *(() if source.row_order is None else source.row_order)) for source in plan.values()]
+            lent = [
+                (source.name, source.index, *(() if source.row_order is None else source.row_order))
+                for source in plan.values()
+            ]
             assert len(set(lent)) == len(plan)
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES])
 def test_names_in_ggufs_are_those_of_the_format(name: str) -> None:
     spec = replace(SPEC, family=name, **FAMILIES[name].spec)
-    if name == "qwen3_moe":
-        spec = replace(spec, num_experts=4, experts_per_token=2, expert_intermediate_size=8)
+    spec = replace(spec, **FURTHER.get(name, {}))
     architecture = next(arch for arch, known in gguf.MODEL_ARCH_NAMES.items() if known == FAMILIES[name].gguf)
     known = {gguf.TENSOR_NAMES[tensor] for tensor in gguf.MODEL_TENSORS[architecture]}
     for source in tensor_plan(spec, "gguf").values():

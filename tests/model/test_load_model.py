@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_gguf import write_gguf
-from tiny_models import CONFIGS, reference_model
+from tiny_models import CONFIGS, reference_model, save_checkpoint
 
 from localchat.engine.kv_cache import KVCache
 from localchat.errors import BadWeights, ModelNotFound, Stopped, UnsupportedModel
@@ -59,6 +59,16 @@ def test_a_gguf_is_run_at_its_own_precision_in_float32(tmp_path: Path) -> None:
     )
     assert model.file_bytes == path.stat().st_size
     assert model.parameters == sum(parameter.numel() for parameter in model.decoder.parameters())
+
+
+def test_a_checkpoint_folder_is_run_in_float32_as_transformers_runs_it(tmp_path: Path) -> None:
+    reference = reference_model(CONFIGS["llama"])
+    folder = save_checkpoint(reference, tmp_path)
+    model = load_model(folder)
+    with torch.inference_mode():
+        assert (_logits(model) - reference(TOKENS[None]).logits[0]).abs().max() < 1e-4
+    assert (model.name, model.precision) == (folder.name, "float32")
+    assert model.file_bytes == (folder / "model.safetensors").stat().st_size
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q5_0", "Q8_0"])

@@ -53,9 +53,16 @@ WAYS: dict[str, dict[str, Any]] = {
     | {"local_rope_theta": 10000.0, "rope_factors": (1.0, 2.0) * 4},
     "minicpm": {"embedding_scale": 3.0, "residual_scale": 0.4, "logit_scale": 0.6},
     "gpt_neox": {"rotary_dim": 8, "num_key_value_heads": 6},
+    "lfm2": {"layer_kinds": ("convolution", "full") * 2, "convolution_taps": 3},
 }
+# None of whose layers native code can run.
+WITHOUT_PLAN = {"gpt_oss", "minicpm3", "qwen3_5_text", "gemma4_text", "gemma4_unified_text"}
 SPECS = {
-    **{name: replace(SPEC, family=name, **each.spec, **WAYS.get(name, {})) for name, each in FAMILIES.items()},
+    **{
+        name: replace(SPEC, family=name, **each.spec, **WAYS.get(name, {}))
+        for name, each in FAMILIES.items()
+        if name not in WITHOUT_PLAN
+    },
     "tied": replace(SPEC, tied_embeddings=True),
     "a half of each head turns": replace(SPEC, head_dim=32, rotary_dim=16),
     "experts whose weights are not normed": replace(
@@ -64,7 +71,7 @@ SPECS = {
     "one key head": replace(SPEC, num_heads=8, num_key_value_heads=1, head_dim=48, attention_bias=True),
     "a key head a head, scaled rope": replace(SPEC, num_key_value_heads=6, rope_factors=(1.0, 2.0, 4.0, 8.0) * 2),
 }
-THROUGH_TORCH = {"gpt2", "gpt_neox"}
+THROUGH_TORCH = {"gpt2", "gpt_neox", "lfm2"}
 
 
 def random_weights(spec: ModelSpec, bits: int = 4) -> dict[str, Weight]:
@@ -75,7 +82,8 @@ def random_weights(spec: ModelSpec, bits: int = 4) -> dict[str, Weight]:
         spread = 1.5 / shape[-1] ** 0.5 if len(shape) == 2 else 0.3
         weight = torch.randn(shape, generator=generator) * spread + float("norm" in name)
         whole = name in ("embedding", "output") or name.endswith("router")
-        weights[name] = rtn.quantize(weight, QuantSpec(8 if whole else bits)) if weight.ndim == 2 else weight
+        quantized = weight.ndim == 2 and not name.endswith("convolution")
+        weights[name] = rtn.quantize(weight, QuantSpec(8 if whole else bits)) if quantized else weight
     return weights
 
 

@@ -10,10 +10,15 @@ from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
     Gemma3TextConfig,
+    Gemma4TextConfig,
+    Gemma4UnifiedTextConfig,
     GPT2Config,
     GPTNeoXConfig,
+    GptOssConfig,
     GraniteConfig,
+    Lfm2Config,
     LlamaConfig,
+    MiniCPM3Config,
     MistralConfig,
     Olmo2Config,
     Olmo3Config,
@@ -21,6 +26,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     Qwen2Config,
+    Qwen3_5TextConfig,
     Qwen3Config,
     Qwen3MoeConfig,
     SmolLM3Config,
@@ -64,7 +70,36 @@ GEMMA3_ROPE = {
     "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 50000.0},
     "sliding_attention": PLAIN_ROPE,
 }
+GEMMA4 = (
+    {key: value for key, value in GEMMA_SIZES.items() if key not in ("query_pre_attn_scalar", "rms_norm_eps")}
+    | {"global_head_dim": 16, "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 97}
+    | {"layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]}
+)
+MINICPM3 = (
+    SIZES
+    | {"num_key_value_heads": 6, "kv_lora_rank": 20, "q_lora_rank": 28, "qk_nope_head_dim": 10, "qk_rope_head_dim": 6}
+    | {"tie_word_embeddings": True, **NO_TOKENS}
+)
+GPT_OSS_ROPE = PLAIN_ROPE | {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64}
+GPT_OSS = (
+    EVEN
+    | {"num_local_experts": 6, "num_experts_per_tok": 2, "sliding_window": 24}
+    | {"rope_parameters": GPT_OSS_ROPE | {"truncate": False}, **NO_TOKENS}
+)
 EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+LFM2 = (
+    {key: value for key, value in SIZES.items() if key != "rms_norm_eps"}
+    | NO_TOKENS
+    | {"num_hidden_layers": 5, "tie_word_embeddings": True, "norm_eps": 1e-5, "block_multiple_of": 16}
+    | {"layer_types": ["conv", "conv", "full_attention", "conv", "full_attention"]}
+)
+QWEN3_5 = (
+    EVEN
+    | NO_TOKENS
+    | {"num_hidden_layers": 4, "head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+    | {"linear_key_head_dim": 32, "linear_value_head_dim": 48, "linear_conv_kernel_dim": 4}
+    | {"rope_parameters": PLAIN_ROPE | {"partial_rotary_factor": 0.5, "mrope_section": [2, 1, 1]}}
+)
 CONFIGS: dict[str, PreTrainedConfig] = {
     "llama": LlamaConfig(**SIZES),
     "llama, tied, one key head a head": LlamaConfig(**SIZES | {"tie_word_embeddings": True, "num_key_value_heads": 6}),
@@ -118,6 +153,22 @@ CONFIGS: dict[str, PreTrainedConfig] = {
         layer_types=["sliding_attention", "full_attention", "full_attention", "sliding_attention"],
         rope_parameters=GEMMA3_ROPE,
     ),
+    "gemma4_text": Gemma4TextConfig(
+        **GEMMA4, attention_k_eq_v=True, num_global_key_value_heads=1, final_logit_softcapping=4.0
+    ),
+    "gemma4_text, inputs of every layer, shared keys": Gemma4TextConfig(
+        **GEMMA4
+        | {"num_hidden_layers": 7, "num_key_value_heads": 1, "hidden_size_per_layer_input": 12}
+        | {"layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * 2 + ["full_attention"]},
+        num_kv_shared_layers=3,
+        use_double_wide_mlp=True,
+    ),
+    "gemma4_text, heads of one size": Gemma4TextConfig(
+        **GEMMA4 | {"global_head_dim": 8, "tie_word_embeddings": False, "hidden_size_per_layer_input": 12}
+    ),
+    "gemma4_unified_text": Gemma4UnifiedTextConfig(
+        **{key: value for key, value in GEMMA4.items() if "per_layer" not in key}, attention_k_eq_v=True
+    ),
     "olmo2": Olmo2Config(**SIZES, **NO_TOKENS),
     "olmo3": Olmo3Config(
         **SIZES | {"num_hidden_layers": 5},
@@ -128,6 +179,36 @@ CONFIGS: dict[str, PreTrainedConfig] = {
             | {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64, "attention_factor": 1.3},
             "sliding_attention": PLAIN_ROPE,
         },
+    ),
+    "minicpm3": MiniCPM3Config(**MINICPM3, scale_emb=12, scale_depth=1.4, dim_model_base=256),
+    "minicpm3, other sizes": MiniCPM3Config(
+        **MINICPM3 | {"v_head_dim": 6, "tie_word_embeddings": False}, scale_emb=3.0, scale_depth=2.0, dim_model_base=24
+    ),
+    "minicpm3, longrope": MiniCPM3Config(
+        **MINICPM3 | {"rope_parameters": LONGROPE | {"partial_rotary_factor": 1.0}},
+        scale_emb=12,
+        scale_depth=1.4,
+        dim_model_base=256,
+    ),
+    "gpt_oss": GptOssConfig(**GPT_OSS),
+    "gpt_oss, low limits, other layers": GptOssConfig(
+        **GPT_OSS,
+        swiglu_limit=0.5,
+        attention_bias=False,
+        layer_types=["full_attention", "sliding_attention", "full_attention"],
+    ),
+    "lfm2": Lfm2Config(**LFM2),
+    "lfm2, otherwise": Lfm2Config(
+        **LFM2 | {"layer_types": None, "tie_word_embeddings": False},
+        full_attn_idxs=[0, 3],
+        conv_L_cache=4,
+        block_auto_adjust_ff_dim=False,
+    ),
+    "qwen3_5_text": Qwen3_5TextConfig(**QWEN3_5),
+    "qwen3_5_text, a key head a value head": Qwen3_5TextConfig(
+        **QWEN3_5
+        | {"linear_num_key_heads": 4, "layer_types": ["full_attention", *["linear_attention"] * 2, "full_attention"]}
+        | {"mtp_num_hidden_layers": 1}
     ),
     "gpt2": GPT2Config(vocab_size=97, n_embd=48, n_layer=3, n_head=6, n_positions=160, **NO_TOKENS),
     "gpt_neox": GPTNeoXConfig(
@@ -152,13 +233,17 @@ def reference_model(config: PreTrainedConfig, seed: int = 0) -> PreTrainedModel:
         for name, parameter in model.named_parameters():
             spread = 0.3 if parameter.ndim == 1 else 1.5 / parameter.shape[-1] ** 0.5
             parameter.copy_(torch.randn_like(parameter) * spread + _offset(config, name))
+        for name, buffer in model.named_buffers():
+            if name.endswith("layer_scalar"):
+                buffer.copy_(0.5 + torch.rand_like(buffer))
     return model
 
 
 def _offset(config: PreTrainedConfig, name: str) -> float:
-    """Weights of norms are about 1; Gemma adds that 1 itself."""
+    """Weights of norms are about 1; Gemma, until its fourth, and Qwen 3.5 add that 1 themselves."""
     is_norm = any(part in name for part in ("norm", ".ln_")) and name.endswith("weight")
-    return float(is_norm and not config.model_type.startswith("gemma"))
+    adds_it = config.model_type.startswith(("gemma2", "gemma3", "qwen3_5"))
+    return float(is_norm and (not adds_it or name.endswith("linear_attn.norm.weight")))
 
 
 def save_checkpoint(model: PreTrainedModel, folder: Path) -> Path:

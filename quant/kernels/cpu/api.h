@@ -70,12 +70,12 @@ struct QuantShape {
 struct QuantCacheLayer {
   uint16_t* keys;
   uint16_t* values;
+  int64_t capacity;  // tokens, a multiple of 16
+  int64_t first;     // position of the first token that is held, a multiple of QUANT_SPAN; no token may see further back
 };
 
-struct QuantCache {
-  const QuantCacheLayer* layers;
-  int64_t capacity;  // tokens, a multiple of 16
-};
+// Tokens of a cache that are attended to at a time, from multiples of it on: results do not depend on what is held.
+enum { QUANT_SPAN = 128 };
 
 // Rotary positions of the tokens of a step.
 struct QuantRotation {
@@ -90,7 +90,7 @@ struct QuantStep {
   int64_t count;
   int64_t position;
   QuantRotation rotations[2];
-  QuantCache cache;
+  const QuantCacheLayer* cache;     // [num_layers]
   int64_t first_layer, last_layer;  // the layers from the first up to, not including, the last
   float* logits;                    // [vocab_size] after the last token, or of every token; null for none
   int32_t all_logits;
@@ -120,11 +120,10 @@ QUANT_API int32_t quant_matmul(const QuantMatrix* matrix, const float* x, int64_
 // Rows of a matrix as float32 [count, columns].
 QUANT_API int32_t quant_rows(const QuantMatrix* matrix, const int64_t* ids, int64_t count, float* y);
 
-// Puts keys and values [count, heads * head_dim] (rotated) at `position` on and attends causally, to `window` tokens
-// unless it is 0: queries and `y` [count, num_heads * head_dim].
-QUANT_API int32_t quant_attend(const QuantShape* shape, const QuantCache* cache, int64_t layer, int64_t window,
-                               int64_t position, int64_t count, const float* queries, const float* keys, const float* values,
-                               float* y);
+// Puts keys and values [count, heads * head_dim] (rotated) into a layer's cache at `position` on and attends causally, to
+// `window` tokens unless it is 0: queries and `y` [count, num_heads * head_dim].
+QUANT_API int32_t quant_attend(const QuantShape* shape, const QuantCacheLayer* cache, int64_t window, int64_t position,
+                               int64_t count, const float* queries, const float* keys, const float* values, float* y);
 
 // `embedding` and `output` may be null: no step may then have ids, or ask for logits. Null when memory runs out.
 QUANT_API QuantPlan* quant_plan_new(const QuantShape* shape, const QuantLayer* layers, const QuantMatrix* embedding,

@@ -8,7 +8,7 @@ namespace quant {
 
 void rotate_and_put(const QuantShape& shape, const Heads& heads, const QuantRotation* rotation, const Place& place) {
   const int64_t d = shape.head_dim, turned = shape.rotary_dim, position = place.position, count = place.count;
-  const QuantCacheLayer& layer = place.cache->layers[place.layer];
+  const QuantCacheLayer& layer = *place.cache;
   const auto token = [&](int64_t m) {
     const auto rotate = [&](float* head) {
       table().rotate(head, rotation->cosines + m * turned, rotation->sines + m * turned, turned);
@@ -19,8 +19,8 @@ void rotate_and_put(const QuantShape& shape, const Heads& heads, const QuantRota
     for (int64_t h = 0; h < shape.num_key_value_heads; h++) {
       float* key = heads.keys + m * heads.key_stride + h * d;
       if (rotation) rotate(key);
-      const int64_t start = h * place.cache->capacity * d;
-      table().put(key, heads.values + m * heads.value_stride + h * d, d, position + m, layer.keys + start,
+      const int64_t start = h * layer.capacity * d;
+      table().put(key, heads.values + m * heads.value_stride + h * d, d, position + m - layer.first, layer.keys + start,
                   layer.values + start);
     }
   };
@@ -85,8 +85,6 @@ void attend(const QuantShape& shape, const Heads& heads, const Place& place, flo
     span.head_dim = d;
     span.scale = shape.attention_scale;
     span.softcap = shape.attention_softcap;
-    span.keys = place.cache->layers[place.layer].keys + start;
-    span.values = place.cache->layers[place.layer].values + start;
     span.first_token = first;
     span.last_token = std::min(count, first + tokens);
     span.position = position;
@@ -94,6 +92,8 @@ void attend(const QuantShape& shape, const Heads& heads, const Place& place, flo
     const int64_t end = position + span.last_token;  // of the keys that these tokens see
     const auto one = [&](int64_t s, const AttentionPartial& out) {
       span.first_key = s * kSpan;
+      span.keys = place.cache->keys + start + (span.first_key - place.cache->first) * d;
+      span.values = place.cache->values + start + (span.first_key - place.cache->first) * d;
       span.last_key = std::max(span.first_key, std::min(end, span.first_key + kSpan));
       table().attend(span, out, workspace().scratch(thread));
     };
@@ -128,9 +128,8 @@ void attend(const QuantShape& shape, const Heads& heads, const Place& place, flo
 
 using namespace quant;
 
-QUANT_API int32_t quant_attend(const QuantShape* shape, const QuantCache* cache, int64_t layer, int64_t window,
-                               int64_t position, int64_t count, const float* queries, const float* keys,
-                               const float* values, float* y) {
+QUANT_API int32_t quant_attend(const QuantShape* shape, const QuantCacheLayer* cache, int64_t window, int64_t position,
+                               int64_t count, const float* queries, const float* keys, const float* values, float* y) {
   return guarded([&]() -> int32_t {
     workspace().prepare(count);
     const int64_t query_size = shape->num_heads * shape->head_dim;
@@ -138,7 +137,7 @@ QUANT_API int32_t quant_attend(const QuantShape* shape, const QuantCache* cache,
     // Without a rotation nothing of them is written.
     const Heads heads = {const_cast<float*>(queries), const_cast<float*>(keys), const_cast<float*>(values),
                          query_size, key_value_size, key_value_size};
-    const Place place = {cache, layer, window, position, count};
+    const Place place = {cache, window, position, count};
     rotate_and_put(*shape, heads, nullptr, place);
     attend(*shape, heads, place, y);
     return QUANT_OK;

@@ -91,7 +91,6 @@ inline void soften(float* scores, int64_t first, int64_t seen, int64_t tokens, f
 
 void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scratch) {
   const int64_t rows = span.rows(), d = span.head_dim, count = span.last_key - span.first_key;
-  const uint16_t *keys = span.keys + span.first_key * d, *values = span.values + span.first_key * d;
   float* queries = (float*)scratch;
   float* scores = queries + rows * d;
   for (int64_t r = 0; r < rows; r++) {
@@ -104,7 +103,7 @@ void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scr
       const int64_t blocks = (count + 15) / 16;
       for (int64_t b = 0; b < blocks; b += kMost) {
         with_constant<kMost>(blocks - b, [&](auto width) {
-          score<kRows, decltype(width)::value>(queries + r * d, keys + b * 16 * d, d, scores + r * kSpan + b * 16);
+          score<kRows, decltype(width)::value>(queries + r * d, span.keys + b * 16 * d, d, scores + r * kSpan + b * 16);
         });
       }
     });
@@ -126,7 +125,7 @@ void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scr
       constexpr int kRows = decltype(n)::value, kMost = tiles_beside(kRows);
       for (int64_t s = 0; s < d / 16; s += kMost) {
         with_constant<kMost>(d / 16 - s, [&](auto width) {
-          weigh<kRows, decltype(width)::value>(scores + r * kSpan, values + s * 16, count, d,
+          weigh<kRows, decltype(width)::value>(scores + r * kSpan, span.values + s * 16, count, d,
                                                out.sums + r * d + s * 16);
         });
       }

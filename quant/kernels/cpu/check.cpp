@@ -132,14 +132,12 @@ QuantShape shape_of(int64_t hidden_size, int64_t intermediate_size, int64_t num_
 struct Cache {
   std::vector<std::vector<uint16_t>> keys, values;
   std::vector<QuantCacheLayer> layers;
-  QuantCache view{};
 
   Cache(const QuantShape& shape, int64_t capacity) {
     const auto size = (size_t)(shape.num_key_value_heads * capacity * shape.head_dim);
     keys.assign((size_t)shape.num_layers, std::vector<uint16_t>(size));
     values = keys;
-    for (size_t i = 0; i < keys.size(); i++) layers.push_back({keys[i].data(), values[i].data()});
-    view = {layers.data(), capacity};
+    for (size_t i = 0; i < keys.size(); i++) layers.push_back({keys[i].data(), values[i].data(), capacity, 0});
   }
 };
 
@@ -163,7 +161,7 @@ void add_attention(Random& random, std::vector<Task>& tasks) {
                          int32_t status = QUANT_OK;
                          for (int64_t count : counts) {
                            status = std::max(
-                               status, quant_attend(&shape, &cache.view, 0, window, position, count,
+                               status, quant_attend(&shape, cache.layers.data(), window, position, count,
                                                     queries.data() + position * heads * head_dim,
                                                     keys.data() + position * key_value_heads * head_dim,
                                                     values.data() + position * key_value_heads * head_dim,
@@ -261,7 +259,7 @@ struct Decoder {
       for (QuantRotation& rotation : step.rotations) {
         rotation = {cosines.data() + position * shape.rotary_dim, sines.data() + position * shape.rotary_dim};
       }
-      step.cache = cache.view;
+      step.cache = cache.layers.data();
       step.last_layer = shape.num_layers;
       step.logits = result.values.data() + position * kVocabulary;
       step.all_logits = 1;

@@ -53,7 +53,7 @@ bool QuantPlan::layer(const QuantStep& step, int64_t index) {
     return norm_heads(heads.queries, w.query_norm, count, query_size) &&
            norm_heads(heads.keys, w.key_norm, count, key_value_size);
   });
-  const Place place = {&step.cache, index, w.window, step.position, count};
+  const Place place = {step.cache + index, w.window, step.position, count};
   part(QUANT_ROPE, [&] {
     rotate_and_put(shape, heads, w.rotation < 0 ? nullptr : &step.rotations[w.rotation], place);
     return true;

@@ -164,13 +164,13 @@ void rotate(float* head, const float* cosines, const float* sines, int64_t rotar
 constexpr float kMostHalf = 65504.0f;
 
 // One token's key and value of one head to the cache of that head; what float16 cannot hold is held at its largest.
-void put(const float* key, const float* value, int64_t head_dim, int64_t position, uint16_t* keys, uint16_t* values) {
-  uint16_t* block = keys + position / 16 * 16 * head_dim + position % 16;
+void put(const float* key, const float* value, int64_t head_dim, int64_t slot, uint16_t* keys, uint16_t* values) {
+  uint16_t* block = keys + slot / 16 * 16 * head_dim + slot % 16;
   for (int64_t d = 0; d < head_dim; d += 16) {
     uint16_t column[16];
     store_half(column, max(min(load(key + d), set(kMostHalf)), set(-kMostHalf)));
     for (int i = 0; i < 16; i++) block[(d + i) * 16] = column[i];
-    store_half(values + position * head_dim + d, max(min(load(value + d), set(kMostHalf)), set(-kMostHalf)));
+    store_half(values + slot * head_dim + d, max(min(load(value + d), set(kMostHalf)), set(-kMostHalf)));
   }
 }
 

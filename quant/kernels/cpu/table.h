@@ -11,7 +11,7 @@ constexpr int64_t kGroup = 32;       // columns of activations that share a scal
 constexpr int64_t kPanelRows = 32;   // rows of a matrix that are multiplied together when there are many activations
 constexpr int64_t kFewTokens = 8;    // up to here a product reads the weights once and unpacks nothing
 constexpr int64_t kQueryRows = 64;   // at most, of the queries that attend together
-constexpr int64_t kSpan = 128;       // tokens of the cache that are attended to at a time
+constexpr int64_t kSpan = QUANT_SPAN;
 
 // Activations [count, columns] as int8: x = code * scale + offset, a scale and an offset for every 32. (The offset, the
 // middle of the 32, cuts the error of groups with an outlier by half: SmolLM2's mean KL divergence from float32 products
@@ -37,7 +37,7 @@ struct AttentionSpan {
   int64_t head_dim;
   float scale;
   float softcap;  // of the scores; 0 for none
-  const uint16_t* keys;
+  const uint16_t* keys;  // from first_key on, as the values
   const uint16_t* values;
   int64_t first_token, last_token;  // of the queries
   int64_t position;                 // of query token 0: it sees the keys up to its own position
@@ -80,8 +80,7 @@ struct Table {
 
   void (*row)(const QuantMatrix& matrix, int64_t row, float* y);
   void (*rotate)(float* head, const float* cosines, const float* sines, int64_t rotary_dim);
-  void (*put)(const float* key, const float* value, int64_t head_dim, int64_t position, uint16_t* keys,
-              uint16_t* values);
+  void (*put)(const float* key, const float* value, int64_t head_dim, int64_t slot, uint16_t* keys, uint16_t* values);
   void (*attend)(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scratch);
   // Joins the partial result of later keys to one of earlier keys.
   void (*merge)(const AttentionPartial& to, const AttentionPartial& from, int64_t rows, int64_t head_dim);

@@ -160,8 +160,8 @@ struct Heads {
 
 // Where the tokens of a step stand, and what they see.
 struct Place {
-  const QuantCache* cache;
-  int64_t layer, window, position, count;
+  const QuantCacheLayer* cache;
+  int64_t window, position, count;
 };
 
 // Rotates queries and keys unless `rotation` is null, and puts keys and values into the cache.
