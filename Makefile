@@ -13,8 +13,9 @@ SOURCES = pyproject.toml constraints.txt $(wildcard quant/kernels/cpu/*.cpp quan
 chat: .venv/.app
 	@.venv/bin/localchat
 
+# Beside each other where there are processors to spare; a file's tests stay together, as they share what is costly to make.
 test: lint
-	.venv/bin/python -m pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/.test
 	.venv/bin/ruff check .

@@ -15,10 +15,10 @@ def main() -> None:
     wait_briefly()
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
-    if not arguments and sys.stdin.isatty() and sys.stdout.isatty():
+    if arguments == ["--linear"] or (not arguments and sys.stdin.isatty() and sys.stdout.isatty()):
         from localchat.commands.chat import open_app
 
-        sys.exit(guarded(open_app, debug))
+        sys.exit(guarded(lambda: open_app(linear=bool(arguments)), debug))
 
     from localchat.commands.app import run
 

@@ -16,71 +16,11 @@ from typing import Any
 
 from localchat import paths, toml_lines
 from localchat.errors import InvalidSetting, StorageFailed
-from localchat.messages import SAMPLING_LIMITS, Limits
+from localchat.known_settings import KEYS_TABLE, SETTINGS, Setting, Value, key_setting
+from localchat.translation import _, mark
 
-Value = str | bool | int | float
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One key: what it may be, and the line of comment that the file gets with it.
-
-    Attributes:
-        table: "" or "sampling".
-        kind: str, bool, or the limits of a number.
-    """
-
-    key: str
-    table: str
-    kind: type[str] | type[bool] | Limits
-    comment: str
-
-    @property
-    def path(self) -> toml_lines.Path:
-        return (self.table, self.key) if self.table else (self.key,)
-
-    @property
-    def variable(self) -> str:
-        return f"LOCALCHAT_{self.key.upper()}"
-
-    @property
-    def allowed(self) -> str:
-        if isinstance(self.kind, Limits):
-            return str(self.kind)
-        return "true or false" if self.kind is bool else "a text in quotes"
-
-    def allows(self, value: object) -> bool:
-        if isinstance(self.kind, Limits):
-            return self.kind.allows(value)
-        return isinstance(value, self.kind)
-
-
-_SAMPLING_COMMENTS: Mapping[str, str] = {
-    "temperature": "How daring the choice of words is; 0 always takes the likeliest.",
-    "top_k": "Choose among the k likeliest tokens; 0 is all of them.",
-    "top_p": "Choose among the likeliest tokens that together have this probability; 1 is all of them.",
-    "min_p": "Leave out tokens less likely than this share of the likeliest; 0 leaves out none.",
-    "repetition_penalty": "Above 1, what was said before becomes less likely.",
-    "frequency_penalty": "Above 0, a token becomes less likely each time the reply uses it.",
-    "presence_penalty": "Above 0, a token that the reply used once becomes less likely.",
-    "seed": "The same seed gives the same reply; without it every reply is fresh.",
-}
-
-SETTINGS: Mapping[str, Setting] = {
-    setting.key: setting
-    for setting in (
-        Setting("model", "", str, "Name or path of the model for new conversations."),
-        Setting("system_prompt", "", str, "Told to the model before every conversation."),
-        Setting("max_tokens", "", Limits(1, 10_000_000, whole=True), "A reply has at most this many tokens."),
-        Setting("context_length", "", Limits(64, 10_000_000, whole=True), "Tokens of a conversation kept in view."),
-        Setting("theme", "", str, "Colours of the app."),
-        Setting("enter_sends", "", bool, "Enter sends; if false, Enter breaks the line and Ctrl+J sends."),
-        Setting("sidebar", "", bool, "Show the list of conversations."),
-        *(Setting(key, "sampling", limits, _SAMPLING_COMMENTS[key]) for key, limits in SAMPLING_LIMITS.items()),
-    )
-}
-
-_HEADER = "# Settings of localchat. An environment variable such as LOCALCHAT_THEME goes before this file.\n"
+_HEADER = mark("Settings of localchat. An environment variable such as LOCALCHAT_THEME goes before this file.")
+_TABLES = (*dict.fromkeys(setting.table for setting in SETTINGS.values() if setting.table), KEYS_TABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +31,12 @@ class Config:
         model: None: whatever model is installed, or the catalogue's default.
         max_tokens: None leaves the length of a reply to the model and the context.
         context_length: tokens; None leaves it to the model and the memory.
+        titles: the model gives conversations their titles.
+        language: of the interface; "" is the system's.
         theme: None is the app's own.
+        linear: plain lines instead of a screen.
+        lock_after: minutes until an encrypted history is locked; 0 is never.
+        keys: keys by the name of the action that they are for; which names there are, the app judges.
         sampling: only what was set; the model's recommendation fills the rest.
         sources: where each setting that is not a default comes from: "LOCALCHAT_THEME" or "/…/config.toml, line 3".
     """
@@ -100,15 +45,34 @@ class Config:
     system_prompt: str = ""
     max_tokens: int | None = None
     context_length: int | None = None
+    titles: bool = True
+    language: str = ""
     theme: str | None = None
-    enter_sends: bool = True
     sidebar: bool = True
+    linear: bool = False
+    enter_sends: bool = True
+    lock_after: int = 10
+    keys: Mapping[str, str] = field(default_factory=dict)
     sampling: Mapping[str, float] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def invalid(self, key: str, found: object, allowed: str) -> InvalidSetting:
         """The error for a value that only its user can judge, such as the name of a theme; says where it was set."""
         return _invalid(key, found, self.sources.get(key, ""), allowed)
+
+    def changed(self, values: Mapping[str, Value | None]) -> Config:
+        """The settings with these changed, by key; None goes back to the default."""
+        sampling = dict(self.sampling)
+        plain: dict[str, Any] = {}
+        for key, value in values.items():
+            if SETTINGS[key].table != "sampling":
+                plain[key] = getattr(Config(), key) if value is None else value
+            elif value is None:
+                sampling.pop(key, None)
+            else:
+                assert isinstance(value, (int, float))
+                sampling[key] = value
+        return replace(self, sampling=sampling, **plain)
 
 
 def load_config(path: Path | None = None, env: Mapping[str, str] | None = None) -> Config:
@@ -123,28 +87,31 @@ def load_config(path: Path | None = None, env: Mapping[str, str] | None = None) 
             program can go on with.
     """
     path = path or paths.config_file()
-    found = {setting.key: (value, source) for setting, value, source in _from_file(path)}
-    found |= {setting.key: (value, source) for setting, value, source in _from_environment(env)}
-    plain = {key: value for key, (value, _) in found.items() if not SETTINGS[key].table}
-    sampling: dict[str, Any] = {key: value for key, (value, _) in found.items() if SETTINGS[key].table}
-    values: dict[str, Any] = {**plain, "sampling": sampling}
-    return replace(Config(), **values, sources={key: source for key, (_, source) in found.items()})
+    found = {setting.key: (setting, value, source) for setting, value, source in _from_file(path)}
+    found |= {setting.key: (setting, value, source) for setting, value, source in _from_environment(env)}
+    tables: dict[str, Any] = {"": {}, "sampling": {}, KEYS_TABLE: {}}
+    for key, (setting, value, _source) in found.items():
+        tables[setting.table][key] = value
+    sources = {key: source for key, (_setting, _value, source) in found.items()}
+    values: dict[str, Any] = {**tables.pop(""), **tables}
+    return replace(Config(), **values, sources=sources)
 
 
-def save_setting(key: str, value: Value | None, path: Path | None = None) -> None:
+def save_setting(key: str, value: Value | None, path: Path | None = None, *, setting: Setting | None = None) -> None:
     """Write one setting into the file, which is made if need be; None takes it out again.
 
     Everything else in the file stays as it is. It is replaced in one step, so that it is never half written.
 
     Args:
         key: one of `SETTINGS`, such as "theme" or "temperature".
+        setting: what `key` means, when it is not one of `SETTINGS`.
         path: default `paths.config_file()`.
 
     Raises:
         InvalidSetting: the value is not allowed, or the file is not TOML as it stands (it is then left alone).
         StorageFailed: the file cannot be written.
     """
-    setting = SETTINGS[key]
+    setting = setting or SETTINGS[key]
     if value is not None and not setting.allows(value):
         raise _invalid(key, value, "", setting.allowed)
     if isinstance(value, str):
@@ -152,12 +119,20 @@ def save_setting(key: str, value: Value | None, path: Path | None = None) -> Non
     path = path or paths.config_file()
     text = _read(path)
     _parse(text, path)
+    place = _place(setting, text)
     if value is None:
-        new = toml_lines.remove_value(text, setting.path, setting.comment)
+        new = toml_lines.remove_value(text, place, (setting.comment, _(setting.comment)))
     else:
-        new = toml_lines.set_value(text or _HEADER, setting.path, value, setting.comment)
+        new = toml_lines.set_value(text or f"# {_(_HEADER)}\n", place, value, _(setting.comment))
     if new != text:
-        _replace_file(path, new)
+        replace_file(path, new)
+
+
+def _place(setting: Setting, text: str) -> toml_lines.Path:
+    """Where the file has or gets it. A user may have written `chat.new` without quotes, which means a table in one."""
+    dotted = (*setting.path[:-1], *setting.path[-1].split("."))
+    has_dotted = any(dotted in statement.values for statement in toml_lines.statements(text))
+    return dotted if has_dotted else setting.path
 
 
 def _from_environment(env: Mapping[str, str] | None) -> Iterator[tuple[Setting, Value, str]]:
@@ -199,7 +174,7 @@ def _from_file(path: Path) -> Iterator[tuple[Setting, Value, str]]:
     text = _read(path)
     tree = _parse(text, path)
     by_path = {setting.path: setting for setting in SETTINGS.values()}
-    tables = {(setting.table,) for setting in SETTINGS.values() if setting.table}
+    tables = {(table,) for table in _TABLES}
     for statement in toml_lines.statements(text):
         source = f"{path}, line {statement.first}"
         if statement.is_header:
@@ -212,7 +187,8 @@ def _from_file(path: Path) -> Iterator[tuple[Setting, Value, str]]:
                 if value != {}:
                     raise _no_table(place, source)
                 continue
-            if (setting := by_path.get(place)) is None:
+            setting = key_setting(".".join(place[1:])) if place[0] == KEYS_TABLE else by_path.get(place)
+            if setting is None:
                 raise _unknown(place, source)
             if not setting.allows(value):
                 raise _invalid(setting.key, value, source, setting.allowed)
@@ -227,13 +203,16 @@ def _read(path: Path) -> str:
         return ""
     except OSError as error:
         raise InvalidSetting(
-            f"The settings in {path} cannot be read ({error.strerror or error}).", "Make it a file that you can read."
+            _("The settings in {path} cannot be read ({reason}).").format(path=path, reason=error.strerror or error),
+            _("Make it a file that you can read."),
         ) from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidSetting(f"{path}, line {line} is not UTF-8 text.", "Save the file as UTF-8.") from error
+        raise InvalidSetting(
+            _("{path}, line {line} is not UTF-8 text.").format(path=path, line=line), _("Save the file as UTF-8.")
+        ) from error
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
@@ -243,9 +222,10 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         at = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = at[1] if at else str(text.count("\n") + 1)  # "at end of document" is the other thing it says
         why = str(error).partition(" (at ")[0]
+        sentence = _("{path}, line {line} cannot be read: {reason}.")
         raise InvalidSetting(
-            f"{path}, line {line} cannot be read: {why[:1].lower()}{why[1:]}.",
-            'A line is a key, = and a value: theme = "dark".',
+            sentence.format(path=path, line=line, reason=f"{why[:1].lower()}{why[1:]}"),
+            _('A line is a key, = and a value: theme = "dark".'),
         ) from error
 
 
@@ -253,13 +233,18 @@ def _invalid(key: str, found: object, source: str, allowed: str) -> InvalidSetti
     shown = repr(found).lower() if isinstance(found, bool) else repr(found)
     shown = shown if len(shown) <= 60 else f"{shown[:59]}…"
     if not source:
-        return InvalidSetting(f"{key} is {shown}, but must be {allowed}.")
-    return InvalidSetting(f"{key} is {shown} in {source}, but must be {allowed}.", "Correct it or take it out.")
+        sentence = _("{key} is {found}, but must be {allowed}.")
+        return InvalidSetting(sentence.format(key=key, found=shown, allowed=allowed))
+    sentence = _("{key} is {found} in {path}, but must be {allowed}.")
+    return InvalidSetting(
+        sentence.format(key=key, found=shown, path=source, allowed=allowed), _("Correct it or take it out.")
+    )
 
 
 def _no_table(place: toml_lines.Path, source: str) -> InvalidSetting:
     return InvalidSetting(
-        f"{place[0]} in {source} must be a table.", f"Write [{place[0]}], and its keys on lines below."
+        _("{key} in {path} must be a table.").format(key=place[0], path=source),
+        _("Write [{table}], and its keys on lines below.").format(table=place[0]),
     )
 
 
@@ -268,23 +253,29 @@ def _unknown(place: toml_lines.Path, source: str) -> InvalidSetting:
     import difflib  # only here: starting must stay quick
 
     key = place[-1]
-    candidates = [*SETTINGS, *(setting.table for setting in SETTINGS.values() if setting.table)]
+    candidates = [*SETTINGS, *_TABLES]
     close = difflib.get_close_matches(key.lower().replace("-", "_"), candidates, n=1, cutoff=0.6)
     meant = SETTINGS.get(close[0]) if close else None
     if not close:
-        hint = f"Known settings are {', '.join(SETTINGS)}."
+        hint = _("Known settings are {names}.").format(names=", ".join(SETTINGS))
     elif meant is None:
-        hint = f"Did you mean [{close[0]}]?"
+        hint = _("Did you mean {name}?").format(name=f"[{close[0]}]")
     elif close[0] != key:
-        hint = f"Did you mean {close[0]}{f' in [{meant.table}]' if meant.table else ''}?"
+        sentence = _("Did you mean {name} in [{table}]?") if meant.table else _("Did you mean {name}?")
+        hint = sentence.format(name=close[0], table=meant.table)
     elif meant.table:
-        hint = f"Write it below a line [{meant.table}]."
+        hint = _("Write it below a line [{table}].").format(table=meant.table)
     else:
-        hint = f"Write it above the first line in brackets, such as [{place[0]}]."
-    return InvalidSetting(f"{'.'.join(place)} in {source} is not a setting.", hint)
+        hint = _("Write it above the first line in brackets, such as [{table}].").format(table=place[0])
+    return InvalidSetting(_("{key} in {path} is not a setting.").format(key=".".join(place), path=source), hint)
 
 
-def _replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
+    """Write a file of the user's settings in one step, so that it is never half written.
+
+    Raises:
+        StorageFailed: it cannot be written.
+    """
     path = path.resolve()  # a link, as in many people's dotfiles, stays one
     paths.ensure(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -299,6 +290,6 @@ def _replace_file(path: Path, text: str) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StorageFailed(
-            f"The settings cannot be saved in {path} ({error.strerror or error}).",
-            "Make the file and its folder writable, or free some space.",
+            _("The settings cannot be saved in {path} ({reason}).").format(path=path, reason=error.strerror or error),
+            _("Make the file and its folder writable, or free some space."),
         ) from error

@@ -18,7 +18,8 @@ class LocalChatError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         self.message = message
         self.hint = hint
-        super().__init__(f"{message} {hint}".strip())
+        gap = "" if message.endswith("。") else " "  # a Chinese full stop has its space within
+        super().__init__(f"{message}{gap}{hint}".strip())
 
 
 class ModelNotFound(LocalChatError):
@@ -63,6 +64,18 @@ class EngineDied(LocalChatError):
 
 class HistoryUnavailable(LocalChatError):
     """The history cannot be opened or written."""
+
+
+class UnreadableFile(LocalChatError):
+    """A file that was given with a question is not there, or holds nothing that can be read as text."""
+
+
+class HistoryLocked(HistoryUnavailable):
+    """The history is encrypted, and the passphrase is missing or another one."""
+
+
+class UnreadableImport(LocalChatError):
+    """A file of conversations from elsewhere is damaged, or of a kind that is not known; says where."""
 
 
 class StorageFailed(LocalChatError):

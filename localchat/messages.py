@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from localchat.errors import InvalidSetting
+from localchat.translation import _
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "context", "stopped"]
@@ -21,10 +22,11 @@ FinishReason = Literal["stop", "length", "context", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation, as the model sees it."""
+    """One turn of a conversation, as the model sees it. `thinking` is what a reply was preceded by, without marks."""
 
     role: Role
     content: str
+    thinking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,10 @@ class Limits:
     whole: bool = False
 
     def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
+        kind = _("a whole number") if self.whole else _("a number")
         if math.isinf(self.high):
-            return f"{kind} of at least {self.low:g}"
-        return f"{kind} from {self.low:g} to {self.high:g}"
+            return _("{kind} of at least {low}").format(kind=kind, low=f"{self.low:g}")
+        return _("{kind} from {low} to {high}").format(kind=kind, low=f"{self.low:g}", high=f"{self.high:g}")
 
     def allows(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
@@ -87,7 +89,8 @@ class SamplingOptions:
         for key, limits in SAMPLING_LIMITS.items():
             value = getattr(self, key)
             if not (limits.allows(value) or (key == "seed" and value is None)):
-                raise InvalidSetting(f"{key} is {value!r}, but must be {limits}.")
+                sentence = _("{key} is {found}, but must be {allowed}.")
+                raise InvalidSetting(sentence.format(key=key, found=repr(value), allowed=limits))
 
 
 def sampling_options(chosen: Mapping[str, float]) -> SamplingOptions:
@@ -110,11 +113,15 @@ class ReplyOptions:
         sampling: the fields of `SamplingOptions` that the user chose; the model's own recommendation fills the rest.
         max_tokens: at most so many tokens are written; None leaves it to the model and the context.
         stop: the reply ends before any of these strings.
+        prefill: how the reply begins. The model goes on from there, and the events carry only what it adds.
+        thinking: what the model had thought before that; without `prefill` it goes on thinking.
     """
 
     sampling: Mapping[str, float] = field(default_factory=dict)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    prefill: str = ""
+    thinking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +177,23 @@ class PromptProgress:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """The reply goes on with `text` (whole characters); it has `tokens` tokens so far, at this speed."""
+    """The reply goes on with `text` (whole characters); it has `tokens` tokens so far, at this speed.
+
+    `thinking`: the text belongs to what the model thinks before it answers, not to the answer.
+    """
 
     text: str
     tokens: int
     tokens_per_second: float
+    thinking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyDone:
-    """The reply ended. Times in seconds, `context_used` in tokens after the reply."""
+    """The reply ended. Times in seconds, `context_used` in tokens after the reply.
+
+    Of `completion_tokens`, `thinking_tokens` came before the answer and took `thinking_seconds`.
+    """
 
     finish_reason: FinishReason
     prompt_tokens: int
@@ -193,6 +207,8 @@ class ReplyDone:
     context_length: int
     left_out: int
     sampling: Mapping[str, float | int | None]
+    thinking_tokens: int = 0
+    thinking_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from localchat.errors import StorageFailed
+from localchat.translation import _
 
 
 def _folder(kind: str) -> Path:
@@ -28,7 +29,7 @@ def _folder(kind: str) -> Path:
 
 
 def config_dir() -> Path:
-    """Folder of `config.toml`, `keymap` and `themes/`."""
+    """Folder of `config.toml`, `presets.toml` and `themes/`."""
     return _folder("config")
 
 
@@ -79,7 +80,9 @@ def ensure(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageFailed(
-            f"The folder {folder} cannot be created ({error.strerror or error}).",
-            "Make it writable, or point LOCALCHAT_HOME at a folder that is.",
+            _("The folder {folder} cannot be created ({reason}).").format(
+                folder=folder, reason=error.strerror or error
+            ),
+            _("Make it writable, or point LOCALCHAT_HOME at a folder that is."),
         ) from error
     return folder

@@ -7,8 +7,9 @@ strings, comments and escapes need no parser of our own.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,15 +84,15 @@ def set_value(text: str, path: Path, value: Value, comment: str) -> str:
     return _text(lines, like=text)
 
 
-def remove_value(text: str, path: Path, comment: str) -> str:
-    """The text without that value, and without the line above it if that is the comment `set_value` wrote."""
+def remove_value(text: str, path: Path, comments: Collection[str]) -> str:
+    """The text without that value, and without the line above it if that is one of the comments `set_value` wrote."""
     lines = _lines(text)
     _expand_inline_table(lines, path[:-1])
     here = next((s for s in statements("\n".join(lines)) if path in s.values), None)
     if here is None:
         return text
     first = here.first - 1
-    if first and lines[first - 1].strip() == f"# {comment}":
+    if first and lines[first - 1].strip().removeprefix("# ") in comments:
         first -= 1
     if first and not lines[first - 1].strip() and not "".join(lines[here.last : here.last + 1]).strip():
         first -= 1  # one empty line between neighbours is enough
@@ -111,6 +112,16 @@ def toml_value(value: Value) -> str:
         return quoted
     parts = (part.replace("\\n", "\n") for part in quoted[1:-1].split("\\\\"))  # "\\\\n" is no line break
     return '"""\n' + "\\\\".join(parts) + '"""'
+
+
+def header(table: str) -> str:
+    """The line that opens a table."""
+    return f"[{_key((table,))}]"
+
+
+def _key(path: Path) -> str:
+    """The path as TOML writes it, a part in quotes where it has to be."""
+    return ".".join(part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else toml_value(part) for part in path)
 
 
 def _lines(text: str) -> list[str]:
@@ -172,20 +183,20 @@ def _expand_inline_table(lines: list[str], table: Path) -> None:
         old = "\n".join(lines[statement.first - 1 : statement.last])
         if inline and old.split("=", 1)[0].strip().strip("\"'") == table[0]:
             comment = old[_value_span(old)[1] :].strip()
-            dotted = [f"{'.'.join(p)} = {toml_value(v)}" for p, v in statement.values.items() if p != table]
+            dotted = [f"{_key(p)} = {toml_value(v)}" for p, v in statement.values.items() if p != table]
             lines[statement.first - 1 : statement.last] = ([comment] if comment else []) + dotted
             return
 
 
 def _insert(lines: list[str], found: list[Statement], path: Path, value: Value, comment: str) -> None:
     """Add a key at the end of its table; the table is made at the end of the text if it is not there."""
-    table, key = path[:-1], path[-1]
+    table, key = path[:-1], _key(path[-1:])
     neighbours = [s for s in found if s.table == table or (s.table == () and s.concerns(table))]
     before: list[str] = []
     if neighbours:
         at = neighbours[-1].last
         if table and neighbours[-1].table == ():
-            key = ".".join(path)  # its neighbours are written so, and a [table] beside them would be an error
+            key = _key(path)  # its neighbours are written so, and a [table] beside them would be an error
     elif not table and found:  # the first key without a table goes above the first table and its comment
         at = found[0].first - 1
         while at and lines[at - 1].startswith("#"):
@@ -195,7 +206,7 @@ def _insert(lines: list[str], found: list[Statement], path: Path, value: Value, 
             lines.pop()
         at = len(lines)
         lines.append("")
-        before = [f"[{table[0]}]"] if table else []
+        before = [header(table[0])] if table else []
     block = [*before, f"# {comment}", *f"{key} = {toml_value(value)}".split("\n")]
     if at and lines[at - 1].strip() and not (neighbours and neighbours[-1].is_header):
         block.insert(0, "")

@@ -12,6 +12,7 @@ import pytest
 from localchat.openmp import wait_briefly
 
 wait_briefly()  # before any test imports torch
+os.environ["LC_ALL"] = "C.UTF-8"  # the interface speaks English, whatever the developer does
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from localchat import paths
-from localchat.config import SETTINGS, Config, Value, load_config, save_setting
+from localchat import paths, translation
+from localchat.config import Config, load_config, save_setting
 from localchat.errors import InvalidSetting, StorageFailed
+from localchat.known_settings import SETTINGS, Value, key_setting
 from localchat.messages import sampling_keys
 
 
@@ -54,6 +55,10 @@ def test_every_setting_is_read_from_the_file(file: Path) -> None:
         theme = "textual-light"
         enter_sends = false
         sidebar = false
+        titles = false
+        language = "zh"
+        linear = true
+        lock_after = 5
 
         [sampling]
         temperature = 0
@@ -64,6 +69,10 @@ def test_every_setting_is_read_from_the_file(file: Path) -> None:
         frequency_penalty = -0.5
         presence_penalty = 2
         seed = 9223372036854775807
+
+        [keys]
+        "chat.new" = "ctrl+t"
+        reply.again = "ctrl+g,f7"
         """,
     )
     assert (config.model, config.system_prompt) == ("qwen2.5-0.5b", "请用中文回答。\n# not a comment")
@@ -73,10 +82,13 @@ def test_every_setting_is_read_from_the_file(file: Path) -> None:
         "temperature": 0, "top_k": 20, "top_p": 0.9, "min_p": 0.0, "repetition_penalty": 1.1,
         "frequency_penalty": -0.5, "presence_penalty": 2, "seed": 2**63 - 1,
     }  # fmt: skip
-    assert config.sources.keys() == SETTINGS.keys()
+    assert (config.titles, config.language, config.linear, config.lock_after) == (False, "zh", True, 5)
+    assert config.keys == {"chat.new": "ctrl+t", "reply.again": "ctrl+g,f7"}
+    assert config.sources.keys() == SETTINGS.keys() | config.keys.keys()
     assert config.sources["system_prompt"] == f"{file}, line 3"
     assert config.sources["context_length"] == f"{file}, line 7"
-    assert config.sources["seed"] == f"{file}, line 20"
+    assert config.sources["seed"] == f"{file}, line 24"
+    assert config.sources["reply.again"] == f"{file}, line 28"
 
 
 def test_every_sampling_option_can_be_set() -> None:
@@ -425,3 +437,27 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("in the way")
     with pytest.raises(StorageFailed, match="cannot be created"):
         save_setting("theme", "b", tmp_path / "config" / "config.toml")
+
+
+def test_keys_are_saved_in_their_table_and_found_again_however_they_were_written(file: Path) -> None:
+    save_setting("chat.new", "ctrl+t", file, setting=key_setting("chat.new"))
+    file.write_text(file.read_text() + "reply.again = 'f7'\n")
+    save_setting("reply.again", "ctrl+g", file, setting=key_setting("reply.again"))
+    assert load_config(file, {}).keys == {"chat.new": "ctrl+t", "reply.again": "ctrl+g"}
+    save_setting("chat.new", None, file, setting=key_setting("chat.new"))
+    assert load_config(file, {}).keys == {"reply.again": "ctrl+g"}
+
+
+def test_a_comment_is_written_in_the_users_language_and_goes_with_its_key_in_any(file: Path) -> None:
+    translation.use("zh", paths.assets_dir() / "locale")
+    try:
+        save_setting("theme", "nord", file)
+    finally:
+        translation.use("en", paths.assets_dir() / "locale")
+    assert f"# {SETTINGS['theme'].comment}" not in file.read_text()
+    translation.use("zh", paths.assets_dir() / "locale")
+    try:
+        save_setting("theme", None, file)
+    finally:
+        translation.use("en", paths.assets_dir() / "locale")
+    assert "# " not in file.read_text().removeprefix(file.read_text().split("\n")[0])

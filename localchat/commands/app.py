@@ -11,8 +11,22 @@ from typer.exceptions import TyperException
 
 from localchat import __version__
 from localchat.commands.edge import INTERRUPTED, WRONG_USAGE
+from localchat.commands.settings import lenient_config
 
-VERBS = ("ask", "pull", "import", "export", "quantize", "models", "bench", "perplexity", "compare", "doctor", "locate")
+VERBS = (
+    "ask",
+    "pull",
+    "import",
+    "export",
+    "quantize",
+    "models",
+    "bench",
+    "perplexity",
+    "compare",
+    "history",
+    "doctor",
+    "locate",
+)
 
 app = typer.Typer(
     name="localchat",
@@ -36,12 +50,15 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Plain lines instead of a screen, for screen readers.")
+    ] = False,
 ) -> None:
     """Chat with a language model that runs on this machine. Without a command, the app opens."""
     if context.invoked_subcommand is None:
         from localchat.commands.chat import open_app
 
-        open_app()
+        open_app(linear)
 
 
 for verb in VERBS:
@@ -53,6 +70,7 @@ for verb in VERBS:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit status."""
+    lenient_config()  # for its language; what is wrong is said by the command that needs them
     if _is_question(arguments):
         arguments = ["ask", *arguments]
     try:

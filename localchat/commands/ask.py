@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_library
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +13,16 @@ from typing import Annotated
 import typer
 
 from localchat.commands.model_choice import chosen_model
+from localchat.commands.passphrase import open_history
 from localchat.commands.progress import ProgressLine, say
-from localchat.commands.text_files import read_text
 from localchat.config import Config, load_config
+from localchat.documents.document import Document
+from localchat.documents.reading import read_document
 from localchat.errors import HistoryUnavailable, InvalidSetting, LocalChatError
 from localchat.history.records import EndStatus
 from localchat.history.store import HistoryStore
 from localchat.messages import Message, PromptFitted, PromptProgress, ReplyDone, ReplyOptions, TextDelta
-from localchat.paths import history_file
+from localchat.translation import _
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +32,7 @@ def register(app: typer.Typer) -> None:
         model: Annotated[str | None, typer.Option("-m", "--model", help="An installed model, or a path.")] = None,
         system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt.")] = None,
         file: Annotated[
-            list[Path] | None, typer.Option("-f", "--file", help="Add a text file to the question.")
+            list[Path] | None, typer.Option("-f", "--file", help="Give a file too: text, code, PDF or DOCX.")
         ] = None,
         go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")] = False,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the text.")] = False,
@@ -47,33 +49,41 @@ def register(app: typer.Typer) -> None:
         config = load_config()
         flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
         sampling = {**config.sampling, **{key: value for key, value in flags.items() if value is not None}}
-        question = _question(prompt or [], file or [])
+        documents = [read_document(path) for path in file or []]
+        question = _question(prompt or [], documents)
         options = ReplyOptions(sampling, max_tokens or config.max_tokens)
-        _Ask(config, question, options, json).run(model, config.system_prompt if system is None else system, go_on)
+        system = config.system_prompt if system is None else system
+        _Ask(config, question, documents, options, json).run(model, system, go_on)
 
 
 class _Ask:
     """One run of the command."""
 
-    def __init__(self, config: Config, question: str, options: ReplyOptions, as_json: bool) -> None:
+    def __init__(
+        self, config: Config, question: str, documents: Sequence[Document], options: ReplyOptions, as_json: bool
+    ) -> None:
         self._config = config
         self._question = question
+        self._documents = documents
         self._options = options
         self._as_json = as_json
 
     def run(self, model: str | None, system: str, go_on: bool) -> None:
         path = chosen_model(model or self._config.model)
-        with closing(_open_history()) as store:
+        with closing(_open_history(go_on)) as store:
             conversation, earlier = _conversation(store, go_on, system)
-            parent = store.add_message(conversation, earlier[-1][0] if earlier else None, "user", self._question)
-            turns = [m for _, m in earlier] + [Message("user", self._question)]
+            files = [document.as_record() for document in self._documents]
+            last = earlier[-1][0] if earlier else None
+            parent = store.add_message(conversation, last, "user", self._question, attachments=files)
+            turns = [m for _, m in earlier] + [parent.as_message()]
             messages = [Message("system", system), *turns] if system else turns
             reply = store.begin_reply(conversation, parent.id, path.name)
             written: list[str] = []
+            thought: list[str] = []
             status: EndStatus = "interrupted"
             stats, problem = None, ""
             try:
-                done = self._answer(path, messages, written)
+                done = self._answer(path, messages, written, thought)
                 status, stats = "complete", asdict(done)
             except KeyboardInterrupt:
                 status = "stopped"
@@ -82,12 +92,14 @@ class _Ask:
                 status, problem = "error", str(error)
                 raise
             finally:
-                store.finish(reply, "".join(written), status, stats=stats, error=problem)
+                text, thinking = "".join(written), "".join(thought)
+                store.finish(reply, text, status, thinking=thinking, stats=stats, error=problem)
 
-    def _answer(self, path: Path, messages: list[Message], written: list[str]) -> ReplyDone:
-        """Stream the reply to standard output; what was written so far is in `written` whatever happens."""
+    def _answer(self, path: Path, messages: list[Message], written: list[str], thought: list[str]) -> ReplyDone:
+        """Stream the answer to standard output; whatever happens, it is in `written` so far, and in `thought` what the
+        model wrote for itself before."""
         with ProgressLine() as line:
-            line.show("Starting", None)
+            line.show(_("Starting"), None)
             from localchat.engine.facade import Engine
 
             engine = Engine()
@@ -95,9 +107,16 @@ class _Ask:
             events = engine.reply(messages, self._options)
             for event in events:
                 if isinstance(event, PromptProgress):
-                    line.show("Reading the prompt", event.done / event.total)
+                    line.show(_("Reading the prompt"), event.done / event.total)
                 elif isinstance(event, PromptFitted) and event.left_out:
-                    line.note(f"The {event.left_out} oldest messages no longer fit and are left out.")
+                    line.note(
+                        _("The {left_out} oldest messages no longer fit and are left out.").format(
+                            left_out=event.left_out
+                        )
+                    )
+                elif isinstance(event, TextDelta) and event.thinking:
+                    thought.append(event.text)
+                    line.show(_("Thinking"), None)
                 elif isinstance(event, TextDelta):
                     line.close()
                     written.append(event.text)
@@ -105,7 +124,7 @@ class _Ask:
                 elif isinstance(event, ReplyDone):
                     self._finish("".join(written), event, info.name)
                     return event
-        raise LocalChatError("The engine ended without a reply.")
+        raise LocalChatError(_("The engine ended without a reply."))
 
     def _show(self, text: str) -> None:
         if not self._as_json:
@@ -122,7 +141,7 @@ class _Ask:
         elif not text.endswith("\n"):
             print(flush=True)
         if done.finish_reason == "context":
-            say("The context is full: the reply ends here.")
+            say(_("The context is full: the reply ends here."))
 
 
 def visible(text: str) -> str:
@@ -130,15 +149,14 @@ def visible(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or (c.isprintable() or ord(c) > 0x9F))
 
 
-def _question(words: list[str], files: list[Path]) -> str:
+def _question(words: list[str], documents: Sequence[Document]) -> str:
+    """What was asked; may be empty when a file was given, which then speaks for itself."""
     parts = [" ".join(words)] if words else []
-    for path in files:
-        parts.append(f"{path.name}:\n\n{read_text(path).strip()}")
     if (piped := _standard_input()).strip():
         parts.append(piped.rstrip("\n"))
     question = "\n\n".join(part for part in parts if part.strip())
-    if not question.strip():
-        raise typer.BadParameter("There is no question. Give it as an argument or on standard input.")
+    if not question.strip() and not documents:
+        raise typer.BadParameter(_("There is no question. Give it as an argument or on standard input."))
     return question
 
 
@@ -152,11 +170,13 @@ def _standard_input() -> str:
         return ""
 
 
-def _open_history() -> HistoryStore:
+def _open_history(go_on: bool) -> HistoryStore:
     try:
-        return HistoryStore(history_file())
+        return open_history()
     except HistoryUnavailable as error:
-        print(f"localchat: {error} This question is answered, but not kept.", file=sys.stderr)
+        if go_on:
+            raise
+        print(f"localchat: {error} {_('This question is answered, but not kept.')}", file=sys.stderr)
         return HistoryStore.in_memory()
 
 
@@ -165,5 +185,5 @@ def _conversation(store: HistoryStore, go_on: bool, system: str) -> tuple[str, l
     if go_on and (latest := store.conversations(limit=1)):
         return latest[0].id, [(m.id, m.as_message()) for m in store.branch(latest[0].id)]
     if go_on:
-        raise InvalidSetting("There is no conversation to go on with.", "Ask without --continue first.")
+        raise InvalidSetting(_("There is no conversation to go on with."), _("Ask without --continue first."))
     return store.create_conversation(system_prompt=system).id, []

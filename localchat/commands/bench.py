@@ -13,6 +13,7 @@ from localchat.commands.profile_table import print_profile
 from localchat.commands.progress import ProgressLine
 from localchat.commands.text_files import read_text
 from localchat.paths import assets_dir
+from localchat.translation import _
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
         path = chosen_model(model)
         text = read_text(assets_dir() / "bench.txt")
         with ProgressLine() as line:
-            line.show("Loading", None)
+            line.show(_("Loading"), None)
             from localchat.evaluation.profile import measure_profile
             from localchat.evaluation.speed import measure_speed, peak_rss_bytes
             from localchat.model.device import configure_threads
@@ -44,11 +45,11 @@ def register(app: typer.Typer) -> None:
             ids = tokenizer.encode(text)
             ids *= -(-prompt // len(ids))
             if profile:
-                line.show("Measuring", None)
+                line.show(_("Measuring"), None)
                 print_profile(measure_profile(loaded, ids[:prompt], generate), as_json=json)
                 return
             speed = measure_speed(
-                loaded, ids[:prompt], generate, repeat, on_round=lambda done: line.show("Measuring", done / repeat)
+                loaded, ids[:prompt], generate, repeat, on_round=lambda done: line.show(_("Measuring"), done / repeat)
             )
         facts = {
             "model": loaded.name,

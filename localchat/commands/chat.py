@@ -1,4 +1,4 @@
-"""Open the app. The engine's process starts first and imports its libraries while the first frame is drawn."""
+"""Open the app, or its plain lines. The engine's process starts first and imports its libraries meanwhile."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ import gc
 from localchat.engine.client import EngineClient
 
 
-def open_app() -> int:
-    """Run the app until the user leaves it; returns the exit status."""
+def open_app(linear: bool = False) -> int:
+    """Run the app until the user leaves it; returns the exit status.
+
+    Args:
+        linear: plain lines instead of a screen; the settings may want them too.
+    """
+    from localchat.commands.settings import lenient_config
+
     engine = EngineClient()
     engine.spawn()
+    config, troubles = lenient_config()
+    if linear or config.linear:
+        from localchat.commands.linear import talk
+
+        return talk(engine, config, troubles)
     # Thousands of classes and functions are made while importing, and none of them is garbage.
     gc.disable()
     from localchat.ui.app import run
 
     gc.freeze()
     gc.enable()
-    return run(engine)
+    return run(engine, config, troubles)

@@ -14,6 +14,7 @@ from rich.table import Table
 from localchat.commands.model_choice import chosen_model
 from localchat.commands.progress import ProgressLine
 from localchat.commands.text_files import read_text
+from localchat.translation import _
 from localchat.ui.figures import size
 
 
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
         content = read_text(text)
         paths = chosen_model(a), chosen_model(b)
         with ProgressLine() as line:
-            line.show("Loading", None)
+            line.show(_("Loading"), None)
             from localchat.evaluation.comparison import compare_models
 
             result = compare_models(*paths, content, context=context, chunks=chunks, on_progress=line.show)

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 
 from localchat.errors import LocalChatError
+from localchat.translation import _
 
 FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
@@ -26,12 +27,14 @@ def guarded(action: Callable[[], int | None], debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except MemoryError:
-        return _say("There is not enough memory for this. Close other programs or choose a smaller model.", debug)
+        return _say(_("There is not enough memory for this. Close other programs or choose a smaller model."), debug)
     except OSError as error:
         return _say(_storage_sentence(error), debug)
     except Exception as error:
-        what = f"This should not have happened ({type(error).__name__}: {error})."
-        return _say(f"{what} Run it again with --debug for the details, and please report them.", debug)
+        what = _("This should not have happened ({error}).").format(error=f"{type(error).__name__}: {error}")
+        return _say(
+            _("{what} Run it again with --debug for the details, and please report them.").format(what=what), debug
+        )
 
 
 def _say(sentence: str, debug: bool) -> int:
@@ -45,8 +48,9 @@ def _storage_sentence(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return f"The disk is full{where}. Free some space and try again."
+            return _("The disk is full{where}. Free some space and try again.").format(where=where)
         case errno.EROFS | errno.EACCES | errno.EPERM:
-            return f"A file or folder is not writable or readable{where}. Check its permissions."
+            return _("A file or folder is not writable or readable{where}. Check its permissions.").format(where=where)
         case _:
-            return f"The system refused something: {error.strerror or error}{where}."
+            refused = _("The system refused something: {reason}{where}.")
+            return refused.format(reason=error.strerror or error, where=where)

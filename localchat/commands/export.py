@@ -10,6 +10,7 @@ import typer
 
 from localchat.commands.progress import ProgressLine
 from localchat.export.formats import FORMATS, as_format
+from localchat.translation import _
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +37,11 @@ def register(app: typer.Typer) -> None:
                 output,
                 force=force,
                 on_progress=lambda done, total: line.show(
-                    "Writing", done / total, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+                    _("Writing"),
+                    done / total,
+                    _("{done} of {total} MB").format(
+                        done=f"{done / 1000000.0:,.0f}", total=f"{total / 1000000.0:,.0f}"
+                    ),
                 ),
             )
         for note in exported.notes:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from localchat.commands.progress import ProgressLine, say
+from localchat.translation import _
 
 
 def register(app: typer.Typer) -> None:
@@ -27,15 +28,17 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Install a model from a file or folder."""
         if bits not in (None, 4, 8):
-            raise typer.BadParameter(f"--bits is {bits}, but must be 4 or 8.")
+            raise typer.BadParameter(_("--bits is {bits}, but must be 4 or 8.").format(bits=bits))
         from localchat.hub.importer import import_model
 
         with ProgressLine() as line:
             installed = import_model(
-                path, name, bits=bits, on_progress=lambda done, total: line.show("Quantizing", done / total)
+                path, name, bits=bits, on_progress=lambda done, total: line.show(_("Quantizing"), done / total)
             )
         if not installed.has_own_template:
-            print("localchat: The model brings no chat template, so a plain one is used.", file=sys.stderr)
+            print(_("localchat: The model brings no chat template, so a plain one is used."), file=sys.stderr)
         if installed.could_be_better:
-            say("Rounded to nearest, which is quick; `localchat quantize` takes minutes and keeps more of the model.")
+            say(
+                _("Rounded to nearest, which is quick; `localchat quantize` takes minutes and keeps more of the model.")
+            )
         print(installed.name)

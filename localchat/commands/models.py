@@ -16,6 +16,7 @@ from localchat.errors import BadWeights, ModelNotFound
 from localchat.hub.catalogue import catalogue
 from localchat.hub.installed import InstalledModel, installed_models, remove_model
 from localchat.model.memory import USUAL_CONTEXT, free_memory
+from localchat.translation import _
 from localchat.ui.figures import size
 
 
@@ -57,9 +58,12 @@ def register(app: typer.Typer) -> None:
         """Measure what quantization cost, speed and memory, and keep the figures beside the model."""
         model = _find(name)
         if model.damage:
-            raise BadWeights(f"The model {name} is damaged: {model.damage}.", "Fetch or import it again.")
+            raise BadWeights(
+                _("The model {name} is damaged: {damage}.").format(name=name, damage=model.damage),
+                _("Fetch or import it again."),
+            )
         with ProgressLine() as line:
-            line.show("Opening", None)
+            line.show(_("Opening"), None)
             from localchat.evaluation.passport import measure_passport
             from localchat.weights.model_folder import add_to_quantization
 
@@ -88,7 +92,7 @@ def _list() -> None:
     table.add_column("")
     for model in installed:
         if model.damage:
-            table.add_row(model.name, "", "", "", "", f"damaged: {model.damage}")
+            table.add_row(model.name, "", "", "", "", _("damaged: {reason}").format(reason=model.damage))
         else:
             context = f"{model.context_length:,}"
             table.add_row(
@@ -103,17 +107,18 @@ def _list() -> None:
                 size(entry.source.download_bytes),
                 size(entry.memory_bytes),
                 f"{entry.context_length:,}",
-                "not here yet",
+                _("not here yet"),
             )
     console = _console()
     console.print(table)
-    console.print(
-        f"\nMemory is for {USUAL_CONTEXT:,} tokens of context; {size(free_memory())} are free now.", style="dim"
-    )
+    sentence = _("Memory is for {tokens} tokens of context; {free} are free now.")
+    console.print(f"\n{sentence.format(tokens=f'{USUAL_CONTEXT:,}', free=size(free_memory()))}", style="dim")
 
 
 def _find(name: str) -> InstalledModel:
     for model in installed_models():
         if model.name == name:
             return model
-    raise ModelNotFound(f"There is no model {name!r} here.", "`localchat models` lists what is installed.")
+    raise ModelNotFound(
+        _("There is no model {name} here.").format(name=repr(name)), _("`localchat models` lists what is installed.")
+    )

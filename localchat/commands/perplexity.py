@@ -11,6 +11,7 @@ import typer
 from localchat.commands.model_choice import chosen_model
 from localchat.commands.progress import ProgressLine
 from localchat.commands.text_files import read_text
+from localchat.translation import _
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
         text = read_text(file)
         path = chosen_model(model)
         with ProgressLine() as line:
-            line.show("Loading", None)
+            line.show(_("Loading"), None)
             from localchat.evaluation.perplexity import Perplexity, begin_id, measure_perplexity
             from localchat.model.device import configure_threads
             from localchat.model.load import load_model
@@ -39,7 +40,11 @@ def register(app: typer.Typer) -> None:
             total = min(chunks or len(ids), max(1, len(ids) // context))
 
             def show(so_far: Perplexity) -> None:
-                line.show("Scoring", so_far.chunks / total, f"perplexity {so_far.perplexity:.3f}")
+                line.show(
+                    _("Scoring"),
+                    so_far.chunks / total,
+                    _("perplexity {perplexity}").format(perplexity=f"{so_far.perplexity:.3f}"),
+                )
 
             result = measure_perplexity(
                 loaded,

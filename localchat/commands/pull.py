@@ -14,12 +14,13 @@ from localchat.hub.installation import pull_entry, pull_from_hub
 from localchat.hub.installed import installed_models
 from localchat.hub.pull_events import OnProgress, PullDone, PullEvent, PullFailed, PullProgress, to_json
 from localchat.hub.pull_job import ending_is_interrupting
+from localchat.translation import _, mark
 
 STAGES = {
-    "resolve": "Looking it up",
-    "download": "Fetching",
-    "verify": "Checking",
-    "quantize": "Quantizing",
+    "resolve": mark("Looking it up"),
+    "download": mark("Fetching"),
+    "verify": mark("Checking"),
+    "quantize": mark("Quantizing"),
     "done": "",
 }
 
@@ -44,13 +45,13 @@ def register(app: typer.Typer) -> None:
     ) -> int:
         """Fetch a model, verify it, quantize it and install it."""
         if bits not in (None, 4, 8):
-            raise typer.BadParameter(f"--bits is {bits}, but must be 4 or 8.")
+            raise typer.BadParameter(_("--bits is {bits}, but must be 4 or 8.").format(bits=bits))
         if name is None:
             _list()
             return 0
         of_hub = name.startswith(PREFIX)
         if not of_hub and (as_name or bits):
-            raise typer.BadParameter("--name and --bits are for models of the hub; the catalogue says them itself.")
+            raise typer.BadParameter(_("--name and --bits are for models of the hub; the catalogue says them itself."))
         with ending_is_interrupting():
             try:
                 show = _emit if json else None
@@ -80,7 +81,11 @@ def _pull_entry(entry: CatalogueEntry, show: OnProgress | None) -> str:
         pull_entry(entry, show)
         return entry.name
     size = _bytes(entry.source.download_bytes)
-    say(f"Fetching {entry.title} by {entry.publisher} ({entry.licence}): {size}, once.")
+    say(
+        _("Fetching {title} by {publisher} ({licence}): {size}, once.").format(
+            title=entry.title, publisher=entry.publisher, licence=entry.licence, size=size
+        )
+    )
     with ProgressLine() as line:
         pull_entry(entry, lambda progress: _show(line, progress))
     return entry.name
@@ -100,7 +105,7 @@ def _pull_from_hub(name: HubName, as_name: str | None, bits: int | None, show: O
 
 
 def _show(line: ProgressLine, progress: PullProgress) -> None:
-    line.show(STAGES[progress.stage], _fraction(progress), _detail(progress))
+    line.show(_(STAGES[progress.stage]), _fraction(progress), _detail(progress))
 
 
 def _list() -> None:

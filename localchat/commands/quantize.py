@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from localchat.commands.progress import ProgressLine, say
+from localchat.translation import _
 
 
 def register(app: typer.Typer) -> None:
@@ -37,10 +38,12 @@ def register(app: typer.Typer) -> None:
         from localchat.quantizing.options import METHODS, QuantizeOptions
 
         if method not in METHODS:
-            raise typer.BadParameter(f"--method is {method}, but must be one of {', '.join(METHODS)}.")
+            raise typer.BadParameter(
+                _("--method is {method}, but must be one of {names}.").format(method=method, names=", ".join(METHODS))
+            )
         options = QuantizeOptions(bits, group_size, method, budget)
         with ProgressLine() as line:
-            line.show("Opening", None)
+            line.show(_("Opening"), None)
             from localchat.model.device import configure_threads
             from localchat.quantizing.quantizer import quantize_model
 
@@ -55,9 +58,9 @@ def register(app: typer.Typer) -> None:
                 measured = measure_passport(source, installed.folder, on_progress=_Shown(line).show, check=lambda: None)
                 add_to_quantization(installed.folder, {"passport": measured})
         if not installed.has_own_template:
-            print("localchat: The model brings no chat template, so a plain one is used.", file=sys.stderr)
+            print(_("localchat: The model brings no chat template, so a plain one is used."), file=sys.stderr)
         if passport:
-            say(f"`localchat models show {installed.name}` says what quantizing it cost.")
+            say(_("`localchat models show {name}` says what quantizing it cost.").format(name=installed.name))
         print(installed.name)
 
 

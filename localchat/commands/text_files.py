@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from localchat.errors import InvalidSetting
+from localchat.translation import _
 
 
 def read_text(path: Path) -> str:
@@ -16,6 +17,8 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidSetting(f"{path} is not text in UTF-8.", "Convert it first, for example with iconv.") from error
+        raise InvalidSetting(
+            _("{path} is not text in UTF-8.").format(path=path), _("Convert it first, for example with iconv.")
+        ) from error
     except OSError as error:
-        raise InvalidSetting(f"{path} cannot be read: {error.strerror}.") from error
+        raise InvalidSetting(_("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror)) from error

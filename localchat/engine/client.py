@@ -24,6 +24,7 @@ from localchat import errors
 from localchat.errors import EngineDied, LocalChatError, Stopped
 from localchat.messages import Event, Failure, Loaded, Message, PromptSize, ReplyDone, ReplyOptions, event_from_json
 from localchat.paths import engine_log, ensure
+from localchat.translation import _, spoken
 
 STOP_PATIENCE_S = 0.15
 """How long a stop may take inside the engine before the process is ended instead: the promise is 200 ms."""
@@ -107,13 +108,13 @@ class EngineClient:
                 yield event
 
     async def measure(self, messages: Sequence[Message]) -> PromptSize:
-        async for _ in self._reload_if_lost():
+        async for _event in self._reload_if_lost():
             pass
         async with aclosing(self._request("measure", messages=[asdict(m) for m in messages])) as events:
             async for event in events:
                 if isinstance(event, PromptSize):
                     return event
-        raise EngineDied("The engine gave no answer.")
+        raise EngineDied(_("The engine gave no answer."))
 
     def stop(self) -> None:
         child, request = self._child, self._running
@@ -142,7 +143,7 @@ class EngineClient:
         previous, self._running = self._running, number
         finished = False
         try:
-            child.send({"id": number, "op": operation, **arguments})
+            child.send({"id": number, "op": operation, "language": spoken(), **arguments})
             while not finished:
                 event = await events.get()
                 if isinstance(event, LocalChatError):
@@ -270,12 +271,12 @@ class _Child:
         code = self.process.poll()
         if code == -9:
             return EngineDied(
-                "The engine was ended by the system, perhaps because memory ran out.",
-                "It starts again with your next message; a smaller model or context needs less memory.",
+                _("The engine was ended by the system, perhaps because memory ran out."),
+                _("It starts again with your next message; a smaller model or context needs less memory."),
             )
         return EngineDied(
-            f"The engine stopped unexpectedly (status {code}).",
-            f"It starts again with your next message; details are in {engine_log()}.",
+            _("The engine stopped unexpectedly (status {code}).").format(code=code),
+            _("It starts again with your next message; details are in {path}.").format(path=engine_log()),
         )
 
 

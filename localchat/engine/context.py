@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from localchat.errors import ContextOverflow
 from localchat.messages import Message
+from localchat.translation import _
 
 REPLY_RESERVE = 512
 """Tokens kept free for the reply when the window is large; a quarter of the window when it is small."""
@@ -78,8 +79,12 @@ def fit(
     if best is None:
         newest = len(encode([*system, *turns[cuts[-1] if cuts else 0 :]]))
         raise ContextOverflow(
-            f"Your message needs {newest:,} tokens with the system prompt, but the model reads {budget:,} at most "
-            f"(its context is {context_length:,}, of which {reserve:,} stay free for the reply).",
-            "Shorten it, or send it in parts; it is kept as you wrote it.",
+            _(
+                "Your message needs {newest} tokens with the system prompt, but the model reads {budget} at "
+                "most (its context is {context_length}, of which {reserve} stay free for the reply)."
+            ).format(
+                newest=f"{newest:,}", budget=f"{budget:,}", context_length=f"{context_length:,}", reserve=f"{reserve:,}"
+            ),
+            _("Shorten it, or send it in parts; it is kept as you wrote it."),
         )
     return Fitted(best[1], best[0])

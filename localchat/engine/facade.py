@@ -12,16 +12,18 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event as StopSignal
 
 import torch
 
+from localchat.engine.beginning import encode_up_to
 from localchat.engine.context import fit
 from localchat.engine.generate import Generation, prefill_steps
 from localchat.engine.kv_cache import KVCache, cache_for
+from localchat.engine.reply_text import ReplyText
 from localchat.engine.sampling import Sampler
-from localchat.engine.stopping import StopStrings
 from localchat.errors import BadTemplate, LocalChatError, Stopped
 from localchat.messages import (
     Event,
@@ -42,7 +44,8 @@ from localchat.model.decoder import Check
 from localchat.model.device import configure_threads
 from localchat.model.load import LoadedModel, load_model
 from localchat.text.chat_text import ChatText, load_chat_text
-from localchat.text.stream_decoder import StreamDecoder
+from localchat.text.thinking import Part
+from localchat.translation import _, mark
 
 WARM_UP = (Message("user", "Hello"),)
 """Read once after loading: the first question then pays neither for the first use of every kernel nor for the system
@@ -56,6 +59,7 @@ class _Model:
     Attributes:
         cache: keys and values of the conversation that was answered last.
         token_ids: the ids that the cache holds, in order.
+        line: prompt and reply that came last; the reply's last token is not in the cache.
     """
 
     loaded: LoadedModel
@@ -63,6 +67,7 @@ class _Model:
     info: ModelInfo
     cache: KVCache
     token_ids: list[int]
+    line: list[int]
 
 
 class Engine:
@@ -104,7 +109,7 @@ class Engine:
         )
         text = load_chat_text(path)
         cache = cache_for(loaded, loaded.context_length)
-        on_progress(LoadProgress("Warming up", 1.0))
+        on_progress(LoadProgress(mark("Warming up"), 1.0))
         token_ids = _warm_up(loaded, text, cache, check)
         info = ModelInfo(
             name=loaded.name,
@@ -120,7 +125,7 @@ class Engine:
             load_s=time.perf_counter() - began,
             sampling=loaded.sampling,
         )
-        self._model = _Model(loaded, text, info, cache, token_ids)
+        self._model = _Model(loaded, text, info, cache, token_ids, token_ids[:])
         return info
 
     def unload(self) -> None:
@@ -150,7 +155,8 @@ class Engine:
         sampling = sampling_options({**model.loaded.sampling, **options.sampling})
         if sampling.seed is None:
             sampling = replace(sampling, seed=secrets.randbits(32))
-        fitted = fit(messages, model.text.encode, model.info.context_length, options.max_tokens)
+        encode = partial(encode_up_to, model.text, model.line, prefill=options.prefill, thinking=options.thinking)
+        fitted = fit(messages, encode, model.info.context_length, options.max_tokens)
         prompt = fitted.token_ids
         cached = _rewind(model, prompt)
         yield PromptFitted(len(prompt), cached, fitted.left_out, model.info.context_length)
@@ -160,16 +166,17 @@ class Engine:
         try:
             for done in reply.read_prompt(cached, check):
                 yield PromptProgress(done, len(prompt) - cached)
-            for text in reply.write(check):
+            for parts in reply.write(check):
                 first_token_at = first_token_at or time.perf_counter()
-                if text:
-                    yield TextDelta(text, reply.tokens, _rate(reply.tokens - 1, time.perf_counter() - first_token_at))
+                speed = _rate(reply.tokens - 1, time.perf_counter() - first_token_at)
+                for part in parts:
+                    yield TextDelta(part.text, reply.tokens, speed, part.thinking)
         except Stopped:
             reply.finish_reason = "stopped"
         ended = time.perf_counter()
         first_token_at = first_token_at or ended
-        if rest := reply.rest():
-            yield TextDelta(rest, reply.tokens, _rate(reply.tokens - 1, ended - first_token_at))
+        for part in reply.text.rest():
+            yield TextDelta(part.text, reply.tokens, _rate(reply.tokens - 1, ended - first_token_at), part.thinking)
         yield ReplyDone(
             finish_reason=reply.finish_reason,
             prompt_tokens=len(prompt),
@@ -183,11 +190,13 @@ class Engine:
             context_length=model.info.context_length,
             left_out=fitted.left_out,
             sampling=asdict(sampling),
+            thinking_tokens=reply.text.thinking_tokens,
+            thinking_seconds=reply.text.thinking_seconds,
         )
 
     def _ready(self) -> _Model:
         if self._model is None:
-            raise LocalChatError("No model is loaded.", "Choose one first.")
+            raise LocalChatError(_("No model is loaded."), _("Choose one first."))
         return self._model
 
 
@@ -201,10 +210,9 @@ class _Reply:
         self._prompt = prompt
         self._max_tokens = options.max_tokens
         self._sampler = Sampler(sampling, prompt)
-        self._characters = StreamDecoder(model.text.tokenizer)
-        self._stops = StopStrings(options.stop)
+        opened = not options.prefill and (bool(options.thinking) or model.text.thinks_after(prompt))
+        self.text = ReplyText(model.text, options.stop, opened=opened, goes_on=bool(options.prefill))
         self._logits: torch.Tensor | None = None
-        self._hit = False
 
     def read_prompt(self, cached: int, check: Check) -> Iterator[int]:
         """Prefill what is new of the prompt; yields how many tokens were read."""
@@ -214,9 +222,10 @@ class _Reply:
             for done, self._logits in steps:
                 yield done
         finally:  # whatever was read is known, even when the rest was stopped
+            model.line = self._prompt
             model.token_ids = self._prompt[: model.cache.length]
 
-    def write(self, check: Check) -> Iterator[str]:
+    def write(self, check: Check) -> Iterator[list[Part]]:
         """Decode; yields for every token the text that it completes, often a word, sometimes none."""
         model = self._model
         assert self._logits is not None
@@ -234,24 +243,17 @@ class _Reply:
             for token in tokens:
                 self.tokens += 1
                 written.append(token)
-                text, self._hit = self._stops.push(self._characters.push(token))
-                yield text
-                if self._hit:
+                yield self.text.push(token)
+                if self.text.ended:
                     return
         finally:
-            model.token_ids = (self._prompt + written)[: model.cache.length]
+            model.line = self._prompt + written
+            model.token_ids = model.line[: model.cache.length]
         self.finish_reason = tokens.finish_reason or "stop"
-
-    def rest(self) -> str:
-        """What was held back because it might have become a longer character or a stop string."""
-        if self._hit:
-            return ""
-        text, self._hit = self._stops.push(self._characters.flush())
-        return text if self._hit else text + self._stops.flush()
 
 
 def _rewind(model: _Model, prompt: list[int]) -> int:
-    """Cut the cache back to what it shares with `prompt`; returns how many tokens need no reading.
+    """Cut the cache back to what it shares with `prompt`, or further; returns how many tokens need no reading.
 
     The last token is always read again: its logits begin the reply.
     """
@@ -260,9 +262,9 @@ def _rewind(model: _Model, prompt: list[int]) -> int:
         if known != wanted:
             break
         shared += 1
-    model.cache.truncate(shared)
-    del model.token_ids[shared:]
-    return shared
+    kept = model.cache.truncate(shared)
+    del model.token_ids[kept:]
+    return kept
 
 
 @torch.inference_mode()

@@ -19,6 +19,8 @@ from typing import IO, TYPE_CHECKING, Any
 from localchat.errors import LocalChatError
 from localchat.messages import Event, Failure, Loaded, LoadProgress, Message, ReplyOptions, to_json
 from localchat.openmp import wait_briefly
+from localchat.paths import assets_dir
+from localchat.translation import _, mark, spoken, use
 
 if TYPE_CHECKING:
     from localchat.engine.facade import Engine
@@ -57,12 +59,12 @@ class Server:
             except LocalChatError as error:
                 self._send(number, Failure(type(error).__name__, error.message, error.hint))
             except MemoryError:
-                hint = "Close other programs, or choose a smaller model or context."
-                self._send(number, Failure("LocalChatError", "There is not enough memory for this.", hint))
+                hint = _("Close other programs, or choose a smaller model or context.")
+                self._send(number, Failure("LocalChatError", _("There is not enough memory for this."), hint))
             except Exception as error:  # a defect: the log has it whole, the user hears of it, the engine lives on
                 traceback.print_exc()
-                what = f"The engine failed ({type(error).__name__}: {error})."
-                self._send(number, Failure("LocalChatError", what, "The details are in the engine's log."))
+                what = _("The engine failed ({error}).").format(error=f"{type(error).__name__}: {error}")
+                self._send(number, Failure("LocalChatError", what, _("The details are in the engine's log.")))
             finally:
                 with self._stops_lock:
                     self._stops.pop(number, None)
@@ -71,6 +73,7 @@ class Server:
         engine = self._engine
         assert engine is not None
         stop = self._stop_event(request["id"])
+        self._speak(request.get("language", spoken()))
         match request["op"]:
             case "load":
                 yield Loaded(
@@ -85,13 +88,19 @@ class Server:
                 options = request["options"]
                 yield from engine.reply(
                     [Message(**m) for m in request["messages"]],
-                    ReplyOptions(options["sampling"], options["max_tokens"], tuple(options["stop"])),
+                    ReplyOptions(**{**options, "stop": tuple(options["stop"])}),
                     stop=stop,
                 )
             case "measure":
                 yield engine.measure([Message(**m) for m in request["messages"]])
             case unknown:
                 raise LocalChatError(f"The engine knows no request {unknown!r}.")
+
+    @staticmethod
+    def _speak(language: str) -> None:
+        """Let what is said about this request be in the language of the interface."""
+        if language != spoken():
+            use(language, assets_dir() / "locale")
 
     def _read(self) -> None:
         for line in self._input:
@@ -101,7 +110,7 @@ class Server:
                 continue
             self._stop_event(request["id"])
             if request["op"] == "load" and self._engine is None:
-                self._send(request["id"], LoadProgress("Starting the engine"))
+                self._send(request["id"], LoadProgress(mark("Starting the engine")))
             self._queue.put(request)
         os._exit(0)  # the interface is gone; the main thread may be deep inside a matrix product
 

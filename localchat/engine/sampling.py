@@ -30,6 +30,7 @@ from torch import Tensor
 
 from localchat.errors import BadLogits
 from localchat.messages import SamplingOptions
+from localchat.translation import _
 
 Floats = NDArray[np.floating[Any]]
 Ids = NDArray[np.intp]
@@ -218,7 +219,9 @@ def _running_sums(depths: Floats) -> NDArray[np.float64]:
 
 def _check(largest: float) -> None:
     if not math.isfinite(largest):
-        raise BadLogits("The model computed no usable answer.", "Its weights may be damaged: get the model again.")
+        raise BadLogits(
+            _("The model computed no usable answer."), _("Its weights may be damaged: get the model again.")
+        )
 
 
 def _greedy(logits: Floats, penalties: _Penalties | None) -> int:

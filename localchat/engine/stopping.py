@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from localchat.errors import InvalidSetting
+from localchat.translation import _
 
 
 class StopStrings:
@@ -23,7 +24,7 @@ class StopStrings:
 
     def __init__(self, stops: Sequence[str]) -> None:
         if not all(stops):
-            raise InvalidSetting("A stop string is empty.", "Leave it out, or write the text that ends a reply.")
+            raise InvalidSetting(_("A stop string is empty."), _("Leave it out, or write the text that ends a reply."))
         self._stops = [_Matcher(stop) for stop in stops]
         self._held = ""
         self._hit = False

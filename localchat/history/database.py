@@ -6,14 +6,17 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from localchat import paths
-from localchat.errors import HistoryUnavailable, StorageFailed
+from localchat.errors import HistoryLocked, HistoryUnavailable, StorageFailed
+from localchat.history.database_errors import error_name, explain
+from localchat.history.encryption import cipher_driver, is_encrypted, storage_errors, unlock
 from localchat.history.migrations import MIGRATIONS, is_foreign, migrate, schema_version
+from localchat.translation import _
 
 BUSY_TIMEOUT_S = 5.0
 
@@ -23,42 +26,107 @@ class Database:
 
     Args:
         path: the file, made with mode 0600 when it is not there; None keeps everything in memory.
+        passphrase: of an encrypted file; a plain one is opened without. It is not kept.
+
+    Attributes:
+        encrypted: only a passphrase opens the file.
 
     Raises:
+        HistoryLocked: the file is encrypted, and the passphrase is missing or another one.
         HistoryUnavailable: it cannot be opened, written, or understood. The file is left as it is.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, passphrase: str | None = None) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._open_connection: sqlite3.Connection | None = None
         if path is not None:
             _create_private(path)
+        self.encrypted = path is not None and is_encrypted(path)
+        self._connect(passphrase)
+
+    @classmethod
+    def locked(cls, path: Path) -> Database:
+        """An encrypted file that waits for its passphrase; until `unlock`, everything raises `HistoryLocked`."""
+        database = cls.__new__(cls)
+        database.path = path
+        database._lock = threading.RLock()
+        database._open_connection = None
+        database.encrypted = True
+        return database
+
+    @property
+    def is_locked(self) -> bool:
+        return self.encrypted and self._open_connection is None
+
+    def lock(self) -> None:
+        """Close the connection, with which its key goes; waits for a transaction of another thread to end."""
+        with self._lock:
+            if self._open_connection is not None:
+                self._open_connection.close()
+                self._open_connection = None
+
+    def unlock(self, passphrase: str) -> None:
+        """Open the file again.
+
+        Raises:
+            HistoryLocked: it is not this passphrase.
+            HistoryUnavailable: the file cannot be opened.
+        """
+        with self._lock:
+            before, self._open_connection = self._open_connection, None
+            try:
+                self._connect(passphrase)  # also while it is open: whoever asks must know it
+            except BaseException:
+                self._open_connection = before
+                raise
+            if before is not None:
+                before.close()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._open_connection is None:
+            raise HistoryLocked(_("The history is locked."), _("Unlock it with its passphrase."))
+        return self._open_connection
+
+    def _connect(self, passphrase: str | None) -> None:
+        if self.encrypted and passphrase is None:
+            raise HistoryLocked(
+                _("The history is encrypted."),
+                _("Open it in the app, or put its passphrase into LOCALCHAT_PASSPHRASE."),
+            )
+        driver = cipher_driver() if self.encrypted else sqlite3
         with self._translated():
-            self._connection = sqlite3.connect(
-                path or ":memory:", timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            connection = driver.connect(
+                str(self.path or ":memory:"), timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
         try:
             with self._translated():
-                self._prepare()
+                if passphrase is not None and self.encrypted:
+                    unlock(connection, passphrase)
+                connection.row_factory = driver.Row
+                self._prepare(connection)
         except BaseException:
-            self._connection.close()
+            connection.close()
             raise
+        self._open_connection = connection
 
-    def _prepare(self) -> None:
-        connection = self._connection
-        connection.row_factory = sqlite3.Row
+    def _prepare(self, connection: sqlite3.Connection) -> None:
         # Before anything is written: the file may be somebody else's.
         if is_foreign(connection):
             raise HistoryUnavailable(
-                f"{self.path} is a database of another program, not a history of localchat.",
-                "Move it away, or point LOCALCHAT_DATA_DIR at another folder.",
+                _("{path} is a database of another program, not a history of localchat.").format(path=self.path),
+                _("Move it away, or point LOCALCHAT_DATA_DIR at another folder."),
             )
         if (found := schema_version(connection)) > len(MIGRATIONS):
             raise HistoryUnavailable(
-                f"The history {self.path} was written by a newer localchat"
-                f" (schema {found}; this one knows up to {len(MIGRATIONS)}).",
-                "Update localchat, or point LOCALCHAT_DATA_DIR at another folder.",
+                _(
+                    "The history {path} was written by a newer localchat (schema {found}, this one knows {known})."
+                ).format(path=self.path, found=found, known=len(MIGRATIONS)),
+                _("Update localchat, or point LOCALCHAT_DATA_DIR at another folder."),
             )
+        if self.path is None:
+            connection.execute("PRAGMA temp_store = MEMORY")  # what is only in memory is not sorted on the disk either
         write_ahead = use_write_ahead_log(connection)
         # In WAL mode a crash of the program loses nothing and NORMAL keeps the file whole after a power cut.
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if write_ahead else 'FULL'}")
@@ -91,7 +159,7 @@ class Database:
                 self._connection.execute("COMMIT")
             finally:
                 if self._connection.in_transaction:
-                    with suppress(sqlite3.Error):  # the first error is the one to tell
+                    with suppress(*storage_errors()):  # the first error is the one to tell
                         self._connection.execute("ROLLBACK")
 
     def problems(self) -> list[str]:
@@ -102,14 +170,15 @@ class Database:
 
     def close(self) -> None:
         with self._lock:
-            self._connection.close()
+            if self._open_connection is not None:
+                self._open_connection.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            if (known := _explain(self.path, error)) is None:
+        except storage_errors() as error:
+            if (known := explain(self.path, error)) is None:
                 raise  # a defect of ours
             raise known from error
 
@@ -119,7 +188,9 @@ def _create_private(path: Path) -> None:
     try:
         paths.ensure(path.parent)
         if path.is_dir():
-            raise HistoryUnavailable(f"{path} is a folder, but should be the history's file.", "Move it away.")
+            raise HistoryUnavailable(
+                _("{path} is a folder, but should be the history's file.").format(path=path), _("Move it away.")
+            )
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         if path.stat().st_mode & 0o077:
@@ -129,8 +200,8 @@ def _create_private(path: Path) -> None:
         raise HistoryUnavailable(error.message, error.hint) from error
     except OSError as error:
         raise HistoryUnavailable(
-            f"The history {path} cannot be opened ({error.strerror or error}).",
-            "Make its folder writable, or point LOCALCHAT_DATA_DIR at one that is.",
+            _("The history {path} cannot be opened ({reason}).").format(path=path, reason=error.strerror or error),
+            _("Make its folder writable, or point LOCALCHAT_DATA_DIR at one that is."),
         ) from error
 
 
@@ -140,38 +211,8 @@ def use_write_ahead_log(connection: sqlite3.Connection) -> bool:
     while True:
         try:
             return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]) == "wal"
-        except sqlite3.OperationalError as error:
+        except storage_errors() as error:
             # SQLite does not wait here by itself when two windows make the file at the same moment.
-            if not _name(error).startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+            if not error_name(error).startswith("SQLITE_BUSY") or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-
-
-def _name(error: sqlite3.Error) -> str:
-    return getattr(error, "sqlite_errorname", None) or ""
-
-
-def _explain(path: Path | None, error: sqlite3.DatabaseError) -> HistoryUnavailable | None:
-    """The sentence for an error that is the disk's or the file's fault; None for any other."""
-    elsewhere = "or point LOCALCHAT_DATA_DIR at another folder."
-    explanations: Sequence[tuple[str, str, str]] = (
-        (
-            "SQLITE_NOTADB",
-            "is not a database",
-            f"It was left as it is: move it away, {elsewhere}",
-        ),
-        ("SQLITE_CORRUPT", "is damaged", f"It was left as it is: put a copy back, move it away, {elsewhere}"),
-        ("SQLITE_READONLY", "is read-only", f"Make the file and its folder writable, {elsewhere}"),
-        ("SQLITE_PERM", "is not readable and writable for you", f"Change its permissions, {elsewhere}"),
-        ("SQLITE_CANTOPEN", "cannot be opened", f"Make the file and its folder writable, {elsewhere}"),
-        ("SQLITE_FULL", "cannot grow: the disk is full", "Free some space; then go on."),
-        ("SQLITE_BUSY", "is held by another program", "Close the program that uses it, then try again."),
-        ("SQLITE_LOCKED", "is held by another program", "Close the program that uses it, then try again."),
-        ("SQLITE_IOERR", "cannot be read or written: the disk reports an error", f"Check the disk, {elsewhere}"),
-        ("SQLITE_PROTOCOL", "cannot be locked on this file system", f"Keep it on a local disk, {elsewhere}"),
-        ("SQLITE_NOLFS", "is too large for this file system", f"Keep it on another disk, {elsewhere}"),
-    )
-    for name, what, hint in explanations:
-        if _name(error).startswith(name):
-            return HistoryUnavailable(f"The history {path or 'in memory'} {what}.", hint)
-    return None

@@ -78,6 +78,54 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
                 archived_at, options
             ON conversations BEGIN UPDATE changes SET version = version + 1; END""",
     ),
+    # What a model wrote for itself before a reply.
+    ("ALTER TABLE messages ADD COLUMN thinking TEXT NOT NULL DEFAULT ''",),
+    # Files that wait in the composer with the draft, in the form that messages keep them in. Beside the conversations,
+    # so that listing those does not read them.
+    (
+        """CREATE TABLE draft_files (
+            conversation_id TEXT PRIMARY KEY REFERENCES conversations (id) ON DELETE CASCADE,
+            attachments TEXT NOT NULL)""",
+    ),
+    (
+        # Numbered by conversation and message at once (see history.search), so that a search reads no other table to
+        # tell which conversations it found.
+        """CREATE VIRTUAL TABLE search_index USING fts5 (
+            words, tokenize = 'ascii', columnsize = 0, prefix = '2 3'
+        )""",
+        "CREATE TABLE unindexed (id INTEGER PRIMARY KEY)",
+        "INSERT INTO unindexed SELECT seq << 32 FROM conversations",
+        """INSERT INTO unindexed SELECT conversations.seq << 32 | messages.seq
+            FROM messages JOIN conversations ON conversations.id = messages.conversation_id""",
+        """CREATE TRIGGER title_added AFTER INSERT ON conversations
+            BEGIN INSERT OR IGNORE INTO unindexed VALUES (new.seq << 32); END""",
+        """CREATE TRIGGER title_changed AFTER UPDATE OF title ON conversations WHEN new.title <> old.title
+            BEGIN INSERT OR IGNORE INTO unindexed VALUES (new.seq << 32); END""",
+        """CREATE TRIGGER title_removed AFTER DELETE ON conversations BEGIN
+            DELETE FROM unindexed WHERE id = old.seq << 32;
+            DELETE FROM search_index WHERE rowid = old.seq << 32;
+        END""",
+        # A reply is indexed when it is finished.
+        """CREATE TRIGGER words_added AFTER INSERT ON messages WHEN new.status <> 'writing' BEGIN
+            INSERT OR IGNORE INTO unindexed
+                SELECT seq << 32 | new.seq FROM conversations WHERE id = new.conversation_id;
+        END""",
+        """CREATE TRIGGER words_changed AFTER UPDATE OF content, status, attachments ON messages
+            WHEN new.status <> 'writing'
+            AND (old.status = 'writing' OR new.content <> old.content OR new.attachments <> old.attachments)
+            BEGIN
+            INSERT OR IGNORE INTO unindexed
+                SELECT seq << 32 | new.seq FROM conversations WHERE id = new.conversation_id;
+        END""",
+        """CREATE TRIGGER words_removed AFTER DELETE ON messages BEGIN
+            DELETE FROM unindexed
+                WHERE id = (SELECT seq << 32 | old.seq FROM conversations WHERE id = old.conversation_id);
+            DELETE FROM search_index
+                WHERE rowid = (SELECT seq << 32 | old.seq FROM conversations WHERE id = old.conversation_id);
+        END""",
+        # Folders whose conversations the list hides.
+        "CREATE TABLE folded (folder TEXT PRIMARY KEY)",
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""The SQL that walks a conversation's tree of messages, and that finds words in it."""
+"""The SQL that walks a conversation's tree of messages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ WITH RECURSIVE line (id, parent_id, height) AS (
 SELECT messages.* FROM line JOIN messages ON messages.id = line.id ORDER BY height DESC
 """
 """The messages from the first to the leaf of a conversation. Values: its id."""
+
+LINE_TO = """
+WITH RECURSIVE line (id, parent_id, height) AS (
+    SELECT id, parent_id, 0 FROM messages WHERE id = ?
+    UNION ALL
+    SELECT messages.id, messages.parent_id, height + 1 FROM line JOIN messages ON messages.id = line.parent_id
+)
+SELECT messages.* FROM line JOIN messages ON messages.id = line.id ORDER BY height DESC
+"""
+"""The messages from the first down to one, whichever branch is on show. Values: its id."""
 
 SIBLINGS = """
 SELECT other.id FROM messages AS me JOIN messages AS other
@@ -29,19 +39,3 @@ WITH RECURSIVE under (id, seq) AS (
 SELECT id FROM under ORDER BY seq DESC LIMIT 1
 """
 """The newest message at or under one (its children would be newer). Values: its id, its conversation."""
-
-SEARCH_LENGTH = 1000
-"""Characters of a search that count; SQLite refuses patterns and conditions of any length (a whole text pasted)."""
-
-
-def search_clause(search: str) -> tuple[str, list[str]]:
-    """What to put after a WHERE over `conversations`, and its values: every word in the title or in any message."""
-    clause, values = "", []
-    for word in search[:SEARCH_LENGTH].split():
-        escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        clause += (
-            " AND (title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages"
-            " WHERE conversation_id = conversations.id AND content LIKE ? ESCAPE '\\'))"
-        )
-        values += [f"%{escaped}%"] * 2
-    return clause, values

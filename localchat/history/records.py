@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from localchat.documents.document import Document, with_documents
 from localchat.messages import Message, Role
 
 EndStatus = Literal["complete", "stopped", "interrupted", "error"]
@@ -70,6 +71,7 @@ class StoredMessage:
         error: one sentence when status is "error", else "".
         stats: what the reply cost and what is needed to replay it (the fields of `messages.ReplyDone`).
         attachments: files given with it, each with "name", "kind" and "text".
+        thinking: what a model wrote for itself before this reply, without the marks of its template.
     """
 
     id: str
@@ -84,6 +86,7 @@ class StoredMessage:
     error: str
     stats: Mapping[str, Any]
     attachments: Sequence[Mapping[str, str]]
+    thinking: str
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> StoredMessage:
@@ -92,7 +95,8 @@ class StoredMessage:
 
     def as_message(self) -> Message:
         """The turn as the model sees it."""
-        return Message(self.role, self.content)
+        content = with_documents(self.content, map(Document.from_record, self.attachments))
+        return Message(self.role, content, self.thinking)
 
 
 @dataclass(frozen=True, slots=True)

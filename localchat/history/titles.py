@@ -6,12 +6,15 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-UNTITLED = "New chat"
+from localchat.translation import mark
+
+UNTITLED = mark("New chat")
+"""Of a conversation in which nothing was said; stored in English, shown in the user's language."""
 TITLE_WIDTH = 40  # terminal cells
 
 _JOINER = "\u200d"
 _EMOJI_STYLE = "\ufe0f"
-_MARKS = re.compile(r"^(?:#{1,6}\s+|>\s*|[-*+]\s+|\d{1,3}[.)]\s+)+")  # Markdown of headings, quotes and lists
+MARKS = re.compile(r"^(?:#{1,6}\s+|>\s*|[-*+]\s+|\d{1,3}[.)]\s+)+")  # Markdown of headings, quotes and lists
 
 
 def title_from(text: str, width: int = TITLE_WIDTH) -> str:
@@ -19,7 +22,7 @@ def title_from(text: str, width: int = TITLE_WIDTH) -> str:
     lines = [line for line in map(_plain, text.splitlines()) if line]
     worded = (line for line in lines if any(map(str.isalnum, line)) and not line.startswith(("```", "~~~")))
     line = next(worded, lines[0] if lines else UNTITLED)
-    return _cut(_MARKS.sub("", line) or line, width)
+    return _cut(MARKS.sub("", line) or line, width)
 
 
 def _plain(line: str) -> str:

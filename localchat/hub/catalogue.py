@@ -114,9 +114,10 @@ def find(name: str) -> CatalogueEntry:
     if name in entries:
         return entries[name]
     close = difflib.get_close_matches(name, entries, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"It holds: {', '.join(entries)}."
+    meant, all_names = _("Did you mean {name}?"), _("It holds: {names}.")
+    hint = meant.format(name=close[0]) if close else all_names.format(names=", ".join(entries))
     if "/" in name:
-        hint = f"For a model of the hub write {PREFIX}{name}."
+        hint = _("For a model of the hub write {name}.").format(name=f"{PREFIX}{name}")
     raise ModelNotFound(_("The catalogue has no model {name}.").format(name=repr(name)), hint)
 
 

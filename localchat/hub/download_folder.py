@@ -45,7 +45,10 @@ class DownloadFolder:
         while not self.lock.try_acquire():
             self._check()
             here = bytes_here()
-            report(min(here, total) if total else here, f"{self.lock.holder()} is already fetching it")
+            report(
+                min(here, total) if total else here,
+                _("{holder} is already fetching it").format(holder=self.lock.holder()),
+            )
             time.sleep(POLL_S)
 
     def reporter(self, stage: Stage, total: int) -> Callable[[int, str], None]:

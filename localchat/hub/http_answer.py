@@ -112,7 +112,8 @@ def _failure(error: Exception) -> Exception:
             return NotFetchableError(f"HTTP {error.code}")
         if error.code == 429 or error.code >= 500:
             return TransferCut(
-                f"The model could not be fetched: the server is busy (HTTP {error.code}).", "Try again in a while."
+                _("The model could not be fetched: the server is busy (HTTP {code}).").format(code=error.code),
+                _("Try again in a while."),
             )
         return DownloadFailed(
             _("The model could not be fetched: the server answered HTTP {code}.").format(code=error.code)
@@ -123,6 +124,7 @@ def _failure(error: Exception) -> Exception:
         return offline(str(reason), TransferCut)
     if isinstance(error, (OSError, http.client.HTTPException)):
         return TransferCut(
-            f"The model could not be fetched: the connection was cut ({reason}).", "Check the network, then try again."
+            _("The model could not be fetched: the connection was cut ({reason}).").format(reason=reason),
+            _("Check the network, then try again."),
         )
     return error

@@ -187,9 +187,11 @@ def _best(repository: Repository, models: Mapping[str, tuple[RemoteFile, ...]], 
             parts = models[first]
             size = sum(part.size for part in parts)
             if size * grows <= memory_bytes * _SHARE_OF_MEMORY:
-                why = f"Of {len(models)} GGUF files {first} is taken: the finest that fits this machine's memory."
-                return Choice(model_name(first), parts, is_gguf=True, why=why)
-    what = "and none is small enough for this machine's memory" if found else "and none is the obvious choice"
+                why = _("Of {count} GGUF files {name} is taken: the finest that fits this machine's memory.")
+                words = why.format(count=len(models), name=first)
+                return Choice(model_name(first), parts, is_gguf=True, why=words)
+    too_large, unclear = _("and none is small enough for this machine's memory"), _("and none is the obvious choice")
+    what = too_large if found else unclear
     raise ModelNotFound(
         _("{repository} has {count} GGUF files, {what}.").format(
             repository=repository.name.repository, count=len(models), what=what
@@ -200,12 +202,12 @@ def _best(repository: Repository, models: Mapping[str, tuple[RemoteFile, ...]], 
 
 def _listing(models: Mapping[str, Sequence[RemoteFile]]) -> str:
     if not models:
-        return "It has no GGUF files."
+        return _("It has no GGUF files.")
     sizes = {first: sum(part.size for part in parts) for first, parts in models.items()}
     shown = ", ".join(
         f"{first} ({size / 1e9:.1f} GB)" for first, size in sorted(sizes.items(), key=lambda item: item[1])
     )
-    return f"Add : and one of its GGUF files to the name: {shown}."
+    return _("Add : and one of its GGUF files to the name: {names}.").format(names=shown)
 
 
 def _type_of(path: str) -> str:

@@ -12,9 +12,9 @@ from huggingface_hub import errors as hub
 from localchat.errors import DownloadFailed, LocalChatError, ModelNotFound
 from localchat.hub.hub_name import HubName
 from localchat.hub.transfer_errors import TransferCut, offline
-from localchat.translation import _
+from localchat.translation import _, mark
 
-_TOKEN = "put it into HF_TOKEN or log in with `hf auth login`"
+_TOKEN = mark("put it into HF_TOKEN or log in with `hf auth login`")
 
 
 @contextlib.contextmanager
@@ -69,9 +69,9 @@ def _translated(error: Exception, name: HubName) -> LocalChatError:
     if isinstance(error, hub.RepositoryNotFoundError):
         return ModelNotFound(
             _("The hub has no repository {repository}, or it is private.").format(repository=name.repository),
-            "Check the spelling."
+            _("Check the spelling.")
             if get_token()
-            else f"Check the spelling; for a private one, get a token and {_TOKEN}.",
+            else _("Check the spelling; for a private one, get a token and {token}.").format(token=_(_TOKEN)),
         )
     if isinstance(error, httpx2.HTTPStatusError | hub.HfHubHTTPError):
         return _by_status(error.response.status_code, name)
@@ -84,8 +84,10 @@ def _translated(error: Exception, name: HubName) -> LocalChatError:
         return offline(str(error) or type(error).__name__, TransferCut)
     if isinstance(error, httpx2.TransportError):
         return TransferCut(
-            f"The model could not be fetched: the connection was cut ({str(error) or type(error).__name__}).",
-            "Check the network, then try again.",
+            _("The model could not be fetched: the connection was cut ({reason}).").format(
+                reason=str(error) or type(error).__name__
+            ),
+            _("Check the network, then try again."),
         )
     return DownloadFailed(_("The model could not be fetched: {error}.").format(error=error))
 
@@ -96,7 +98,7 @@ def _gated(name: HubName) -> LocalChatError:
         return DownloadFailed(
             _("The authors of {repository} ask you to accept their licence first.").format(repository=name.repository),
             _("Accept it at {page}, make a token in your account there, and {token}; then try again.").format(
-                page=page, token=_TOKEN
+                page=page, token=_(_TOKEN)
             ),
         )
     return DownloadFailed(
@@ -112,13 +114,16 @@ def _by_status(status: int, name: HubName) -> LocalChatError:
     if status == 401:
         return DownloadFailed(
             _("The hub refuses your token: it is wrong or has ended."),
-            _("Make a new one and {token}.").format(token=_TOKEN),
+            _("Make a new one and {token}.").format(token=_(_TOKEN)),
         )
     if status == 403:
         return DownloadFailed(
             _("The hub does not let you read {repository}.").format(repository=name.repository),
-            "Does your token allow it?" if get_token() else f"Get a token and {_TOKEN}.",
+            _("Does your token allow it?") if get_token() else _("Get a token and {token}.").format(token=_(_TOKEN)),
         )
     if status in (408, 429) or status >= 500:
-        return TransferCut(f"The model could not be fetched: the hub is busy (HTTP {status}).", "Try again in a while.")
+        return TransferCut(
+            _("The model could not be fetched: the hub is busy (HTTP {status}).").format(status=status),
+            _("Try again in a while."),
+        )
     return DownloadFailed(_("The model could not be fetched: the hub answered HTTP {status}.").format(status=status))

@@ -16,6 +16,7 @@ from jinja2 import nodes
 from localchat.errors import BadTemplate
 from localchat.messages import Message
 from localchat.text.template_sandbox import MAX_SOURCE, Refused, TemplateSandbox, TooMuch
+from localchat.text.thinking import find_marks
 from localchat.text.tokenizer import Tokenizer
 
 CHATML = (
@@ -32,6 +33,7 @@ PLAIN = (
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 
+_THINKING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _HINT = "Import the model with another chat template."
 
 
@@ -43,6 +45,9 @@ class ChatTemplate:
         bos_token, eos_token: names of the tokens that begin and end a text; empty when there is none.
         is_fallback: the model came without a template and this one is a guess.
 
+    Attributes:
+        marks: of what the model thinks before it answers; None when the template knows nothing of that.
+
     Raises:
         BadTemplate: it cannot be parsed.
     """
@@ -50,6 +55,7 @@ class ChatTemplate:
     def __init__(self, source: str, bos_token: str = "", eos_token: str = "", *, is_fallback: bool = False) -> None:
         self.source = source
         self.is_fallback = is_fallback
+        self.marks = find_marks(source)
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         if len(source) > MAX_SOURCE:
             raise BadTemplate(
@@ -60,6 +66,23 @@ class ChatTemplate:
             self._template = self._sandbox.from_string(source)
         except Exception as error:  # whatever a stranger's program makes the parser or Python's compiler say
             raise BadTemplate(f"The model's chat template cannot be read ({_reason(error)}).", _HINT) from error
+
+    @cached_property
+    def thinking_field(self) -> str:
+        """The name under which it takes what the model thought before an earlier reply; empty when it expects that
+        within the reply, between the marks."""
+        parsed = self._sandbox.parse(self.source)
+        read = {node.attr for node in parsed.find_all(nodes.Getattr)}
+        quoted = {node.value for node in parsed.find_all(nodes.Const) if isinstance(node.value, str)}
+        return next((name for name in _THINKING_FIELDS if name in read or (name in quoted and name != "thinking")), "")
+
+    def _turn(self, message: Message) -> dict[str, Any]:
+        turn = {"role": message.role, "content": message.content}
+        if not message.thinking or self.marks is None:
+            return turn
+        if self.thinking_field:
+            return {**turn, self.thinking_field: message.thinking}
+        return {**turn, "content": self.marks.around(message.thinking) + message.content}
 
     @cached_property
     def literals(self) -> frozenset[str]:
@@ -82,7 +105,7 @@ class ChatTemplate:
         Raises:
             BadTemplate: the template refuses this conversation, fails, or does not come to an end.
         """
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+        turns = [self._turn(message) for message in messages]
         context = {
             "tools": None,
             "documents": None,

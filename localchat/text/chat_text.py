@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from localchat.messages import Message
 from localchat.text.chat_template import ChatTemplate
 from localchat.text.load import load_template, load_tokenizer, template_from_gguf, text_files, tokenizer_from_gguf
 from localchat.text.prompt import encode_chat
+from localchat.text.thinking import ThinkingMarks, find_marks
 from localchat.text.tokenizer import Tokenizer
 from localchat.weights.gguf_file import GGUFFile
 
+_TAIL = 24
+"""Tokens at the end of a prompt in which an opening mark would stand."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class ChatText:
     """The way from messages to token ids, and from token ids to text."""
 
@@ -28,6 +33,26 @@ class ChatText:
             BadTemplate: the template refuses this conversation.
         """
         return encode_chat(self.template, self.tokenizer, messages)
+
+    @cached_property
+    def marks(self) -> ThinkingMarks | None:
+        """The marks of what the model thinks before it answers, from its template or its control tokens."""
+        return self.template.marks or find_marks(*(token.text for token in self.tokenizer.spec.control))
+
+    @cached_property
+    def mark_tokens(self) -> Mapping[int, str]:
+        """The control tokens that these marks are made of, by id."""
+        names = self.marks.names(token.text for token in self.tokenizer.spec.control) if self.marks else ()
+        return {token.id: token.text for token in self.tokenizer.spec.control if token.text in names}
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """The text of token ids, the marks of thinking by their names."""
+        data = b"".join(self.mark_tokens.get(id, "").encode() or self.tokenizer.token_bytes(id) for id in ids)
+        return data.decode("utf-8", "replace")
+
+    def thinks_after(self, prompt: Sequence[int]) -> bool:
+        """Whether the prompt itself opens what the model thinks."""
+        return self.marks is not None and self.marks.is_open_after(self.spell(prompt[-_TAIL:]))
 
     def files(self) -> dict[str, bytes]:
         """Name and content of what a model folder needs so that `load_chat_text` makes this again."""

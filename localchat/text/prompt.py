@@ -53,7 +53,7 @@ def chat_pieces(template: ChatTemplate, tokenizer: Tokenizer, messages: Sequence
         plain = template.render(messages)
     for hide in disguise.ways():
         try:
-            rendered = template.render([Message(message.role, hide(message.content)) for message in messages])
+            rendered = template.render([Message(m.role, hide(m.content), hide(m.thinking)) for m in messages])
         except BadTemplate as error:
             rendered, failure = None, error
             continue
@@ -73,7 +73,7 @@ class _Disguise:
         self._template = template
         self._split_at_specials = tokenizer.split_at_specials
         letters = {letter for token in tokenizer.spec.control for letter in token.text if not letter.isspace()} - _KEEP
-        taken = set(template.source).union(*(message.content for message in messages))
+        taken = set(template.source).union(*(message.content + message.thinking for message in messages))
         free = (chr(code) for code in _PRIVATE_USE if chr(code) not in taken)
         pairs = dict(zip(sorted(letters), free, strict=False))
         self._hide = str.maketrans(pairs)

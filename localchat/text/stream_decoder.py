@@ -14,12 +14,15 @@ class StreamDecoder:
     """Decodes one reply. What all `push` and the one `flush` return, joined, is `tokenizer.decode` of all ids.
 
     Constant work per token. U+FFFD appears only for bytes that no later byte could make UTF-8.
+
+    Args:
+        goes_on: text stands before these ids, so that a space at their beginning is one.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, goes_on: bool = False) -> None:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._at_beginning = True
+        self._at_beginning = not goes_on
 
     def push(self, id: int) -> str:
         """The characters that this token completes; often one word, sometimes none."""

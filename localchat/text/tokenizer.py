@@ -44,6 +44,10 @@ class Tokenizer(ABC):
         """Ids of plain text, without a beginning-of-text token; whatever the text says, none is a control token."""
         return self.encode_pieces([text])
 
+    def encode_after(self, text: str) -> list[int]:
+        """Ids of plain text that goes on with what stands before it."""
+        return self._plain(_well_formed(text), first=False) if text else []
+
     def encode_with_specials(self, text: str) -> list[int]:
         """Ids of text in which the names of control tokens are control tokens. For text of our own only."""
         return self.encode_pieces(self.split_at_specials(text))

@@ -1,4 +1,4 @@
-"""The one who talks to the engine: loads the model, answers one question after the other, and saves what comes.
+"""The one who asks the engine: answers one question after the other, and saves what comes.
 
 No widgets here. What happens is told to a listener; questions that come while the model loads or writes wait in line.
 """
@@ -26,19 +26,23 @@ from localchat.messages import (
     ReplyOptions,
     TextDelta,
 )
+from localchat.translation import _, mark
+from localchat.ui.aside import Aside
 from localchat.ui.engine_state import EngineState, Phase
+from localchat.ui.model_slot import ModelSlot
 from localchat.ui.session_events import EngineChanged, Listener, ReplyEnded, ReplyGrew, Trouble
-from localchat.ui.turn import Turn, line_to, prompt_messages
+from localchat.ui.turn import ModelSource, Turn, prompt_messages
 
 FinalStatus = Literal["complete", "stopped", "interrupted", "error"]
 
-RESTARTED = "The engine stopped unexpectedly and was restarted; what was written is kept."
+RESTARTED = mark("The engine stopped unexpectedly and was restarted; what was written is kept.")
 
 
 class Answering:
     """Owner of the engine and of its state.
 
     Args:
+        store_of: the history that a chat is in, by its id.
         system_prompt: of a chat, by its id.
         options: of the next reply in a chat, by its id.
     """
@@ -46,72 +50,41 @@ class Answering:
     def __init__(
         self,
         engine: EngineLink,
-        store: HistoryStore,
+        store_of: Callable[[str], HistoryStore],
         listener: Listener,
         *,
         system_prompt: Callable[[str], str],
         options: Callable[[str], ReplyOptions],
     ) -> None:
         self.engine = engine
-        self.store = store
-        self.state = EngineState()
+        self._store_of = store_of
         self._tell = listener
         self._system_prompt = system_prompt
         self._options = options
-        self._model: tuple[str, int | None] | None = None
-        self._loading: asyncio.Task[None] | None = None
+        self._slot = ModelSlot(engine, lambda state: self._tell(EngineChanged(state)), self._load_failed)
         self._waiting: deque[Turn] = deque()
         self._current: Turn | None = None
         self._worker: asyncio.Task[None] | None = None
-
-    # ---- the model
-
-    def load(self, model: str, name: str, context_length: int | None = None) -> None:
-        """Load `model` (a folder or a file), called `name`; a load under way gives way to this one."""
-        self._model = (model, context_length)
-        previous, self._loading = self._loading, None
-        if previous is not None and not previous.done():
-            self.engine.stop()
-        self._set(EngineState("starting", model_name=name))
-        self._loading = asyncio.create_task(self._load_after(previous))
-        self._work()
-
-    async def _load_after(self, previous: asyncio.Task[None] | None) -> None:
-        if previous is not None:
-            await asyncio.wait([previous])
-        if self._loading is asyncio.current_task():
-            await self._load()
-
-    async def _load(self) -> None:
-        """Load what was asked for last, and let the state say how that goes."""
-        assert self._model is not None
-        me = asyncio.current_task()
-        try:
-            async with aclosing(self.engine.load(*self._model)) as events:
-                async for event in events:
-                    if self._loading is me:
-                        self._follow_load(event)
-        except Stopped:
-            self._fail_load(me, "Loading was stopped")
-        except LocalChatError as error:
-            if self._loading is me and not self._waiting:  # otherwise the question that waits shows it
-                self._tell(Trouble(str(error)))
-            self._fail_load(me, str(error))
-
-    def _follow_load(self, event: Event) -> None:
-        if isinstance(event, LoadProgress):
-            phase: Phase = "restarting" if self.state.phase == "restarting" else "loading"
-            self._set(replace(self.state, phase=phase, detail=event.stage, fraction=event.fraction))
-        elif isinstance(event, Loaded):
-            self._set(replace(self.state, phase="ready", detail="", fraction=None, model=event.model))
-
-    def _fail_load(self, me: asyncio.Task[None] | None, sentence: str) -> None:
-        if self._loading is me:
-            self._set(replace(self.state, phase="failed", detail=sentence, fraction=None, model=None))
+        self.aside = Aside(engine)
 
     @property
-    def _loaded(self) -> bool:
-        return self.state.model is not None
+    def state(self) -> EngineState:
+        return self._slot.state
+
+    @property
+    def chosen(self) -> ModelSource | None:
+        """The model that answers, or will once it is loaded."""
+        return self._slot.chosen
+
+    def load(self, source: ModelSource) -> None:
+        """Let this model answer from now on; a load under way gives way to it."""
+        self.aside.cancel()
+        self._slot.choose(source)
+        self._work()
+
+    def _load_failed(self, reason: str) -> None:
+        if not self._waiting:  # otherwise the question that waits shows it
+            self._tell(Trouble(reason))
 
     # ---- questions
 
@@ -132,6 +105,11 @@ class Answering:
         """The turn that the engine is at."""
         return self._current
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being answered or waits for it."""
+        return self._current is not None or bool(self._waiting)
+
     def stop(self, chat_id: str | None) -> bool:
         """End what goes on in this chat, or the load when nothing does; what was written is kept.
 
@@ -139,10 +117,7 @@ class Answering:
         """
         if self.stop_chat(chat_id) or (self._current is not None and self.stop_chat(self._current.chat_id)):
             return True
-        if self._loading is not None and not self._loading.done() and not self._waiting:
-            self.engine.stop()
-            return True
-        return False
+        return not self._waiting and self._slot.stop()
 
     def stop_chat(self, chat_id: str | None) -> bool:
         """End the first reply that is written or waited for in this chat."""
@@ -153,21 +128,24 @@ class Answering:
         turn.stopped = True
         if turn is self._current:
             if self.state.phase in ("reading", "writing"):
-                self._set(replace(self.state, phase="stopping", fraction=None))
+                self._slot.set(replace(self.state, phase="stopping", fraction=None))
                 self.engine.stop()
         else:
             self._waiting.remove(turn)
+            if turn.model is not None and turn.model == self._slot.source:
+                self._slot.stop()
         self._finish(turn, "stopped")  # at once, for the eye and for the disk; the figures follow
         return True
 
     async def close(self) -> None:
         """Stop, save, and end the engine."""
+        await self.aside.give_way()
         for turn in list(self._waiting):
             self._waiting.remove(turn)
             self._finish(turn, "stopped")
         if self._current is not None:
             self.stop(self._current.chat_id)
-        tasks = [task for task in (self._worker, self._loading) if task is not None]
+        tasks = [task for task in (self._worker, self._slot.loading) if task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=0.4)
         for task in tasks:
@@ -182,39 +160,42 @@ class Answering:
 
     async def _answer_all(self) -> None:
         while self._waiting:
-            if not await self._ready():
-                break
-            if not self._waiting:  # stopped meanwhile
-                break
-            self._current = turn = self._waiting.popleft()
-            try:
-                await self._answer(turn)
-            finally:
-                self._current = None
+            turn = self._waiting[0]
+            wanted = turn.model or self._slot.chosen
+            if wanted is None:
+                return  # the first start is still going on; `load` will come back to the line
+            await self.aside.give_way()
+            if turn.stopped:
+                continue
+            if await self._slot.bring(wanted):
+                if not turn.stopped:
+                    await self._answer_next()
+            elif not turn.stopped and self._slot.source == wanted:
+                self._give_up_all_for(turn.model)
+        self._slot.go_home()
 
-    async def _ready(self) -> bool:
-        """Wait for the model. Without one, whoever waits for a reply is told why there is none."""
-        if self._model is None:
-            return False  # the first start is still going on; `load` will come back to the line
-        while not self._loaded:
-            if self._loading is None or self._loading.done():
-                self._set(replace(self.state, phase="starting", detail=""))
-                self._loading = asyncio.create_task(self._load_after(None))
-            await asyncio.wait([self._loading])
-            if not self._loaded and self._loading.done():
-                while self._waiting:
-                    self._finish(self._waiting.popleft(), "error", f"{self.state.detail}")
-                return False
-        return True
+    async def _answer_next(self) -> None:
+        self._current = turn = self._waiting.popleft()
+        try:
+            await self._answer(turn)
+        finally:
+            self._current = None
+
+    def _give_up_all_for(self, model: ModelSource | None) -> None:
+        """This model cannot be loaded: whoever waits for it is told why there is no reply."""
+        for turn in [turn for turn in self._waiting if turn.model == model]:
+            self._waiting.remove(turn)
+            self._finish(turn, "error", self.state.detail)
 
     async def _answer(self, turn: Turn) -> None:
         status: FinalStatus = "interrupted"
         error = ""
-        self._set(replace(self.state, phase="reading", fraction=None, tokens_per_second=0.0))
+        self._slot.set(replace(self.state, phase="reading", fraction=None, tokens_per_second=0.0))
         try:
-            line = line_to(self.store, turn.chat_id, turn.question_id)
+            line = self._store_of(turn.chat_id).line_to(turn.question_id)
             messages = prompt_messages(line, self._system_prompt(turn.chat_id))
-            async with aclosing(self.engine.reply(messages, self._options(turn.chat_id))) as events:
+            options = replace(self._options(turn.chat_id), prefill=turn.prefill, thinking=turn.thinking)
+            async with aclosing(self.engine.reply(messages, options)) as events:
                 async for event in events:
                     self._follow_reply(turn, event)
             status = "complete"
@@ -222,57 +203,56 @@ class Answering:
             turn.stopped = True
         except EngineDied as death:
             error = str(death)
-            self._engine_died(turn)
+            self._tell(Trouble(_(RESTARTED), "warning", turn.chat_id))
+            self._slot.restart()
         except LocalChatError as failure:
             status, error = "error", str(failure)
         finally:
             if turn.stopped or (turn.done is not None and turn.done.finish_reason == "stopped"):
                 status, error = "stopped", ""
             self._finish(turn, status, error)
+            if status == "complete" and turn.prefill and turn.text == turn.prefill:
+                self._tell(Trouble(_("The model has nothing to add."), "information"))
             if self.state.phase in ("reading", "writing", "stopping"):
-                self._set(replace(self.state, phase="ready", fraction=None, tokens_per_second=0.0))
+                self._slot.set(replace(self.state, phase="ready", fraction=None, tokens_per_second=0.0))
 
     def _follow_reply(self, turn: Turn, event: Event) -> None:
         state = self.state
         if isinstance(event, (LoadProgress, Loaded)):  # the engine had died and loads again before it answers
-            self._follow_load(event)
+            self._slot.follow(event)
         elif isinstance(event, PromptFitted):
             turn.fitted = event
-            self._set(replace(state, phase=self._phase(turn, "reading"), context_used=event.prompt_tokens))
+            self._slot.set(replace(state, phase=self._phase(turn, "reading"), context_used=event.prompt_tokens))
         elif isinstance(event, PromptProgress):
             fraction = event.done / event.total if event.total else None
-            self._set(replace(state, phase=self._phase(turn, "reading"), fraction=fraction))
+            self._slot.set(replace(state, phase=self._phase(turn, "reading"), fraction=fraction))
         elif isinstance(event, TextDelta):
             if not turn.stopped:
-                turn.text += event.text
-                self._tell(ReplyGrew(turn.chat_id, turn.reply_id, event.text))
+                turn.grow(event)
+                self._tell(ReplyGrew(turn.chat_id, turn.reply_id, event.text, event.thinking, event.tokens))
                 self._checkpoint(turn)
             used = (turn.fitted.prompt_tokens if turn.fitted else 0) + event.tokens
             phase = self._phase(turn, "writing")
             speed = event.tokens_per_second
-            self._set(replace(state, phase=phase, fraction=None, tokens_per_second=speed, context_used=used))
+            self._slot.set(replace(state, phase=phase, fraction=None, tokens_per_second=speed, context_used=used))
         elif isinstance(event, ReplyDone):
             turn.done = event
-            self._set(replace(state, context_used=event.context_used))
+            self._slot.set(replace(state, context_used=event.context_used))
 
     @staticmethod
     def _phase(turn: Turn, phase: Phase) -> Phase:
         return "stopping" if turn.stopped else phase
 
-    def _engine_died(self, turn: Turn) -> None:
-        """Say so, and start another engine now rather than with the next question."""
-        self._tell(Trouble(RESTARTED, "warning", turn.chat_id))
-        self._set(replace(self.state, phase="restarting", detail="", fraction=None, model=None))
-        self._loading = asyncio.create_task(self._load_after(None))
-
     def _checkpoint(self, turn: Turn) -> None:
         """Save what there is; a full disk must not end the reply, and is said when it ends."""
         with contextlib.suppress(HistoryUnavailable):
-            turn.checkpoint(self.store)
+            turn.checkpoint(self._store_of(turn.chat_id))
 
     def _finish(self, turn: Turn, status: FinalStatus, error: str = "") -> None:
         try:
-            self.store.finish(turn.reply_id, turn.text, status, stats=turn.stats(), error=error)
+            self._store_of(turn.chat_id).finish(
+                turn.reply_id, turn.text, status, thinking=turn.thinking, stats=turn.stats(), error=error
+            )
         except HistoryUnavailable as trouble:
             self._tell(Trouble(str(trouble), "error", turn.chat_id))
         self._tell(ReplyEnded(turn.chat_id, turn.reply_id))
@@ -280,9 +260,4 @@ class Answering:
     def show_context(self, used: int | None) -> None:
         """Another conversation is on screen; it fills so much of the context."""
         if self._current is None:
-            self._set(replace(self.state, context_used=used))
-
-    def _set(self, state: EngineState) -> None:
-        if state != self.state:
-            self.state = state
-            self._tell(EngineChanged(state))
+            self._slot.set(replace(self.state, context_used=used))

@@ -10,20 +10,35 @@ from pathlib import Path
 
 from textual.app import App, SuspendNotSupported
 
+from localchat.translation import _
+
 
 def edit_outside(app: App[None], text: str) -> str | None:
-    """Open `text` in $VISUAL or $EDITOR and return what it became; None when no editor could be used."""
+    """Open `text` in $VISUAL or $EDITOR and return what it became; None when it stays as it was."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
-        app.notify("Set the environment variable EDITOR to the name of your editor.", severity="warning")
+        app.notify(_("Set the environment variable EDITOR to the name of your editor."), severity="warning")
         return None
     with tempfile.TemporaryDirectory(prefix="localchat-") as folder:
         path = Path(folder) / "draft.md"
         path.write_text(text, encoding="utf-8")
         try:
             with app.suspend():
-                subprocess.run([*shlex.split(editor), str(path)], check=True)
-            return path.read_text(encoding="utf-8").rstrip("\n")
-        except (OSError, ValueError, subprocess.CalledProcessError, SuspendNotSupported) as error:
-            app.notify(f"The editor {editor} could not be used ({error}).", severity="warning", markup=False)
-            return None
+                trouble = _run(editor, path)  # raises nothing: Textual would not come back from its suspension
+            edited = path.read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, ValueError, SuspendNotSupported) as error:
+            trouble = str(error)
+    if not trouble:
+        return edited
+    said = _("The draft stays as it was: {editor} could not be used ({reason}).").format(editor=editor, reason=trouble)
+    app.notify(said, severity="warning", markup=False)
+    return None
+
+
+def _run(editor: str, path: Path) -> str:
+    """Run the editor until it is left; returns what went wrong, or nothing."""
+    try:
+        status = subprocess.run([*shlex.split(editor, posix=os.name != "nt"), str(path)]).returncode
+    except (OSError, ValueError) as error:
+        return str(error)
+    return _("it ended with status {status}").format(status=status) if status else ""

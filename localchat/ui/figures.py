@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from localchat.translation import _
+
 
 def size(count: float) -> str:
     """Bytes in decimal units, as download pages give them: 98 MB, 5.2 MB, 1.1 GB."""
@@ -25,17 +27,17 @@ def short_count(count: int) -> str:
 def duration(seconds: float) -> str:
     """0.4 s, 12 s, 1 min 05 s."""
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return _("{count} s").format(count=f"{seconds:.1f}")
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return _("{count} s").format(count=whole)
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+        return _("{minutes} min {seconds:02d} s").format(minutes=whole // 60, seconds=whole % 60)
+    return _("{hours} h {minutes:02d} min").format(hours=whole // 3600, minutes=whole % 3600 // 60)
 
 
 def speed(tokens_per_second: float) -> str:
     """84 tok/s; one decimal below ten."""
     if not math.isfinite(tokens_per_second) or tokens_per_second <= 0:
         return ""
-    return f"{tokens_per_second:.1f} tok/s" if tokens_per_second < 10 else f"{tokens_per_second:.0f} tok/s"
+    return _("{count} tok/s").format(count=f"{tokens_per_second:.{1 if tokens_per_second < 10 else 0}f}")

@@ -10,6 +10,7 @@ from typing import Protocol
 from localchat.errors import LocalChatError, ModelNotFound
 from localchat.hub.pull_events import PullDone, PullProgress
 from localchat.paths import models_dir
+from localchat.translation import _
 
 
 class Fetching(Protocol):
@@ -122,7 +123,7 @@ class ModelShelf:
             named = next((model for model in usable if model.path == path), None)
             return named or ModelChoice(path.stem, path.stem, "", 0, 0, path=path)
         if not usable:
-            raise ModelNotFound("No model is installed.", "Ctrl+O fetches one.")
+            raise ModelNotFound(_("No model is installed."), _("Ctrl+O fetches one."))
         try:
             default = self.offer(None).name
         except LocalChatError:

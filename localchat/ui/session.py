@@ -7,9 +7,7 @@ listener (`session_events`). Whatever the user writes is in the history before a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 from localchat.engine.client import EngineLink
 from localchat.errors import HistoryUnavailable
@@ -17,22 +15,20 @@ from localchat.history.records import Conversation, StoredMessage
 from localchat.history.store import HistoryStore
 from localchat.messages import ReplyOptions
 from localchat.ui.answering import Answering
-from localchat.ui.days import day_heading
+from localchat.ui.branching import Branching
+from localchat.ui.composing import ComposerPurpose
 from localchat.ui.engine_state import EngineState
+from localchat.ui.listing import Listing
+from localchat.ui.own_settings import OwnSettings
+from localchat.ui.preferences import Preferences
+from localchat.ui.private import PrivateChats
 from localchat.ui.session_events import ChatsChanged, Listener, SessionEvent
-from localchat.ui.shown import ReplyFigures, ReplyStatus, ShownChat, ShownMessage
-from localchat.ui.turn import Turn
-
-PINNED = "Pinned"
-
-
-@dataclass(slots=True)
-class Preferences:
-    """The settings that reach a reply. The app changes them when the user does; the next reply follows."""
-
-    system_prompt: str = ""
-    sampling: Mapping[str, float] = field(default_factory=dict)
-    max_tokens: int | None = None
+from localchat.ui.showing import shown_message
+from localchat.ui.shown import ShownMessage
+from localchat.ui.titling import Titling
+from localchat.ui.token_costs import TokenCosts
+from localchat.ui.turn import ModelSource
+from localchat.ui.waiting_files import WaitingFiles
 
 
 class ChatSession:
@@ -50,22 +46,49 @@ class ChatSession:
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.store = store
+        self.saved = store
+        self.private = PrivateChats(now)
+        self.listing = Listing(store, self.private, now)
         self.preferences = preferences or Preferences()
         self.chat_id: str | None = None
         self.deleted: list[str] = []
         self._listeners: list[Listener] = []
         self._now = now
-        self._version = store.version()
+        self._version = 0
         self._answering = Answering(
-            engine, store, self._tell, system_prompt=self._system_prompt, options=self._reply_options
+            engine, self.store_of, self.tell, system_prompt=self._system_prompt, options=self._reply_options
         )
+        self.branching = Branching(self, self._answering)
+        self.titling = Titling(self, self._answering, self._system_prompt)
+        self.listen(self.titling.watch)
+        self.purpose = ComposerPurpose(self)
+        self.files = WaitingFiles(self)
+        self.costs = TokenCosts(engine, lambda: self.engine_state)
+        self.model_for: Callable[[str], ModelSource | None] = lambda _chat_id: None
+        self.model_title: Callable[[str], str] = lambda name: name
 
-    def listen(self, listener: Listener) -> None:
+    def store_of(self, chat_id: str | None) -> HistoryStore:
+        """The history that holds this chat: the one on disk, or the private one in memory."""
+        return self.private.store if chat_id in self.private else self.saved
+
+    @property
+    def store(self) -> HistoryStore:
+        """The history of the open chat."""
+        return self.store_of(self.chat_id)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the open chat leaves nothing behind."""
+        return self.chat_id in self.private
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell this listener what happens from now on, until what this returns is called."""
         self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
-    def _tell(self, event: SessionEvent) -> None:
-        for listener in self._listeners:
+    def tell(self, event: SessionEvent) -> None:
+        """Tell every listener."""
+        for listener in list(self._listeners):
             listener(event)
 
     # ---- the engine
@@ -76,7 +99,13 @@ class ChatSession:
 
     def load_model(self, model: str, name: str, context_length: int | None = None) -> None:
         """Load the model in the folder or file `model`; questions that wait are answered by it."""
-        self._answering.load(model, name, context_length)
+        self._answering.load(ModelSource(model, name, context_length))
+
+    def bring_model(self, chat_id: str | None = None) -> None:
+        """Load the model that is to answer in this chat (the open one, when None), unless it is there."""
+        source = self.model_for(chat_id or self.entered())
+        if source is not None and source != self._answering.chosen:
+            self._answering.load(source)
 
     def stop(self) -> bool:
         """End the reply that is written in this chat, or the load; False when there is nothing to end."""
@@ -87,22 +116,19 @@ class ChatSession:
         """Whether a reply of the open chat is being written or waited for."""
         return any(message.status in ("waiting", "writing") for message in self.messages()[-1:])
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a reply of any chat is being written or waited for."""
+        return self._answering.busy
+
     async def close(self) -> None:
         """Save what is being written and end the engine."""
         self._leave()
         await self._answering.close()
+        self.titling.close()
+        self.private.close()
 
     # ---- chats
-
-    def chats(self, search: str = "") -> list[ShownChat]:
-        """The list, as the sidebar shows it: pinned ones first, then by day."""
-        now = self._now()
-        found = self.store.conversations(search)
-        found.sort(key=lambda chat: not chat.pinned)
-        return [
-            ShownChat(chat.id, chat.title, PINNED if chat.pinned else day_heading(chat.updated_at, now))
-            for chat in found
-        ]
 
     @property
     def chat(self) -> Conversation | None:
@@ -112,15 +138,29 @@ class ChatSession:
     @property
     def title(self) -> str:
         """Of the open chat; empty on an empty page."""
-        chat = self.chat
-        return chat.title if chat is not None and (chat.leaf_id is not None or chat.renamed) else ""
+        return self.title_of(self.chat_id) if self.chat_id is not None else ""
+
+    def title_of(self, chat_id: str) -> str:
+        """Empty when nothing was written in it yet."""
+        if chat_id in self.private:
+            return self.private.title(chat_id)
+        chat = self.saved.conversation(chat_id)
+        return chat.title if chat.leaf_id is not None or chat.renamed else ""
+
+    @property
+    def own(self) -> OwnSettings:
+        """What the open chat has of its own instead of the settings."""
+        return OwnSettings.of(self.chat)
+
+    def set_own(self, own: OwnSettings) -> None:
+        own.keep(self.store, self.entered())
 
     def open_chat(self, chat_id: str) -> None:
         """Show this one."""
         if chat_id != self.chat_id:
             self._leave()
-            self.chat_id = self.store.conversation(chat_id).id
-        self._show_context()
+            self.chat_id = self.store_of(chat_id).conversation(chat_id).id
+        self.show_context()
 
     def new_chat(self) -> None:
         """An empty page. It enters the history with its first word."""
@@ -128,34 +168,44 @@ class ChatSession:
         self.chat_id = None
         self._answering.show_context(0)
 
+    def begin_private_chat(self) -> None:
+        """An empty page whose words stay in this window's memory."""
+        self._leave()
+        self.chat_id = self.private.begin()
+        self._answering.show_context(0)
+        self.tell(ChatsChanged())
+
     def _leave(self) -> None:
         chat_id, self.chat_id = self.chat_id, None
-        if chat_id is not None and self.store.discard_if_empty(chat_id):
-            self._tell(ChatsChanged())
+        if chat_id is not None and chat_id not in self.private and self.saved.discard_if_empty(chat_id):
+            self.tell(ChatsChanged())
 
     def neighbour(self, step: int) -> str | None:
         """The chat `step` places below the open one in the list (above, when negative)."""
-        ids = [chat.id for chat in self.chats()]
+        ids = self.listing.ids()
         if self.chat_id not in ids:
             return ids[0] if ids else None
         index = ids.index(self.chat_id) + step
         return ids[index] if 0 <= index < len(ids) else None
 
-    def rename(self, title: str) -> None:
-        """Give the open chat a title; an empty one goes back to the one made of the first message."""
-        self.store.rename(self._entered(), title)
-        self._tell(ChatsChanged())
+    def rename(self, chat_id: str, title: str) -> None:
+        """Give a chat the user's own title; an empty one goes back to the one made of the first message."""
+        self.store_of(chat_id).rename(chat_id, title)
+        self.tell(ChatsChanged())
 
     def delete(self, chat_id: str) -> Conversation:
         """Take a chat out of the list; `undelete` brings the last one back."""
-        chat = self.store.conversation(chat_id)
+        chat = self.store_of(chat_id).conversation(chat_id)
         self._answering.stop_chat(chat_id)
-        self.store.delete(chat_id)
-        self.deleted.append(chat_id)
+        if chat_id in self.private:
+            self.private.forget(chat_id)
+        else:
+            self.saved.delete(chat_id)
+            self.deleted.append(chat_id)
         if chat_id == self.chat_id:
             self.chat_id = None
             self._answering.show_context(0)
-        self._tell(ChatsChanged())
+        self.tell(ChatsChanged())
         return chat
 
     def undelete(self) -> str | None:
@@ -163,18 +213,18 @@ class ChatSession:
         if not self.deleted:
             return None
         chat_id = self.deleted.pop()
-        self.store.undelete(chat_id)
+        self.saved.undelete(chat_id)
         self.open_chat(chat_id)
-        self._tell(ChatsChanged())
+        self.tell(ChatsChanged())
         return chat_id
 
     def changed_elsewhere(self) -> bool:
         """Whether the history changed since the last time that this was asked; cheap enough for every second."""
-        version = self.store.version()
+        version = self.saved.version()
         changed, self._version = version != self._version, version
         return changed
 
-    def _entered(self) -> str:
+    def entered(self) -> str:
         """The id of the open chat; an empty page enters the history now."""
         if self.chat_id is None:
             self.chat_id = self.store.create_conversation().id
@@ -191,9 +241,9 @@ class ChatSession:
         if self.chat_id is None and not text.strip():
             return
         fresh = self.chat_id is None
-        self.store.set_draft(self._entered(), text)
+        self.store.set_draft(self.entered(), text)
         if fresh:
-            self._tell(ChatsChanged())
+            self.tell(ChatsChanged())
 
     # ---- messages
 
@@ -204,70 +254,27 @@ class ChatSession:
     def message(self, message_id: str) -> ShownMessage:
         return self._shown(self.store.message(message_id))
 
-    def send(self, text: str) -> tuple[ShownMessage, ShownMessage]:
-        """Save a question and ask for its reply. Returns both as they are now."""
-        chat_id = self._entered()
+    def send(self, text: str, *, prefill: str = "") -> tuple[ShownMessage, ShownMessage]:
+        """Save a question and ask for its reply, which begins with `prefill`. Returns both as they are now."""
+        chat_id = self.entered()
         branch = self.store.branch(chat_id)
-        question = self.store.add_message(chat_id, branch[-1].id if branch else None, "user", text, clears_draft=True)
-        reply = self._ask(question)
-        self._tell(ChatsChanged())
+        parent_id = branch[-1].id if branch else None
+        files = self.store.draft_files(chat_id)
+        question = self.store.add_message(chat_id, parent_id, "user", text, clears_draft=True, attachments=files)
+        reply = self.branching.ask(question, prefill=prefill)
+        self.tell(ChatsChanged())
         return self._shown(question), reply
 
-    def regenerate(self, reply_id: str | None = None) -> ShownMessage | None:
-        """Another reply beside `reply_id` (the last one, when None); None when there is no question to answer."""
-        branch = self.store.branch(self.chat_id) if self.chat_id is not None else []
-        if reply_id is not None:
-            ids = [message.id for message in branch]
-            branch = branch[: ids.index(reply_id) + 1] if reply_id in ids else []
-        while branch and branch[-1].role != "user":
-            last = branch.pop()
-            if self._answering.turn_of(last.id) is not None:
-                return None  # it is being written; stop it first
-        return self._ask(branch[-1]) if branch else None
-
-    def _ask(self, question: StoredMessage) -> ShownMessage:
-        model = self.engine_state.model_name or None
-        reply_id = self.store.begin_reply(question.conversation_id, question.id, model)
-        self._answering.answer(Turn(question.conversation_id, question.id, reply_id))
-        return self.message(reply_id)
-
-    def show_version(self, message_id: str, step: int) -> bool:
-        """Show the alternative `step` places after this message; False when there is none."""
-        siblings = self.store.siblings(message_id)
-        index = siblings.index + step
-        if not 0 <= index < len(siblings.ids):
-            return False
-        self.store.select_sibling(siblings.ids[index])
-        self._show_context()
-        return True
-
-    def last_question(self) -> str:
-        """What the user wrote last in this chat."""
-        branch = self.store.branch(self.chat_id) if self.chat_id is not None else []
-        return next((message.content for message in reversed(branch) if message.role == "user"), "")
+    def prompts(self) -> list[str]:
+        """What the user asked, the latest first: in this chat, then in all that are in the history."""
+        here = self.store.prompts(self.chat_id) if self.chat_id is not None else []
+        return list(dict.fromkeys([*here, *self.saved.prompts()]))
 
     def _shown(self, stored: StoredMessage) -> ShownMessage:
-        siblings = self.store.siblings(stored.id)
-        turn = self._answering.turn_of(stored.id)
-        status: ReplyStatus
-        if stored.status == "error":
-            status = "failed"
-        elif stored.status == "writing":
-            status = "elsewhere" if turn is None else "writing" if turn is self._answering.writing else "waiting"
-        else:
-            status = stored.status
-        return ShownMessage(
-            id=stored.id,
-            role="user" if stored.role == "user" else "assistant",
-            text=turn.text if turn is not None else stored.content,
-            status=status,
-            error=stored.error,
-            figures=_figures(stored.stats),
-            version=siblings.index + 1,
-            versions=len(siblings.ids),
-        )
+        return shown_message(stored, self.store_of(stored.conversation_id), self._answering, self.model_title)
 
-    def _show_context(self) -> None:
+    def show_context(self) -> None:
+        """Let the engine's state say how full the context of the branch on show is."""
         used = 0
         for stored in reversed(self.store.branch(self.chat_id) if self.chat_id is not None else []):
             if stored.stats.get("context_used"):
@@ -276,24 +283,12 @@ class ChatSession:
         self._answering.show_context(used)
 
     def _system_prompt(self, chat_id: str) -> str:
-        own = self.store.conversation(chat_id).system_prompt
+        own = self.store_of(chat_id).conversation(chat_id).system_prompt
         return self.preferences.system_prompt if own is None else own
 
     def _reply_options(self, chat_id: str) -> ReplyOptions:
         try:
-            own = self.store.conversation(chat_id).sampling
+            own = self.store_of(chat_id).conversation(chat_id).sampling
         except HistoryUnavailable:
             own = {}
         return ReplyOptions(sampling={**self.preferences.sampling, **own}, max_tokens=self.preferences.max_tokens)
-
-
-def _figures(stats: Mapping[str, Any]) -> ReplyFigures | None:
-    if not stats:
-        return None
-    return ReplyFigures(
-        tokens=int(stats.get("completion_tokens", 0)),
-        seconds=float(stats.get("seconds", 0.0)),
-        tokens_per_second=float(stats.get("decode_tokens_per_second", 0.0)),
-        left_out=int(stats.get("left_out", 0)),
-        finish_reason=str(stats.get("finish_reason", "")),
-    )

@@ -18,11 +18,13 @@ class EngineChanged:
 
 @dataclass(frozen=True, slots=True)
 class ReplyGrew:
-    """A reply goes on with `text`."""
+    """A reply goes on with `text`, or, when `thinking`, what the model thinks before it does; `tokens` so far."""
 
     chat_id: str
     reply_id: str
     text: str
+    thinking: bool = False
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

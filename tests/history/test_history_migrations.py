@@ -14,6 +14,9 @@ from localchat.history.store import HistoryStore
 RELEASED = (
     "e3c9aa4652e56d644a3dd3e08b58fce48eb6d0f5d58c0dfd6dd03c6392e96792",
     "e264f1359301a940a068f7c5a7ec85aa5db69bf67898e070ef70fbc64fdc9c0a",
+    "fe7acc2dff020ad1be4a4b3110066fd953713ff05ca148c43986addf0ad7ac47",
+    "10e4365613df9aa19505dc9e2649dedcd049869b7d03a3471e4b02dca476f1f6",
+    "f6f6ec4d6a7597c86b129c6cf36df5547a0301bf1e1bb39865153628ab2c59de",
 )
 """SHA-256 of each step. Add a line for a new step; never change one."""
 

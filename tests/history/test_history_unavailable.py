@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sqlite3
 import stat
@@ -55,7 +56,9 @@ def _ordinary_user() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("content", [b"These are my notes, not a database.\n" * 50, os.urandom(4096), b"notes\n"])
+@pytest.mark.parametrize(
+    "content", [b"These are my notes, not a database.\n" * 50, random.Random(0).randbytes(4096), b"notes\n"]
+)
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "history.db"
     path.write_bytes(content)

@@ -133,6 +133,6 @@ def test_the_environment_forces_the_reference(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_environment_cannot_ask_for_what_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCALCHAT_KERNEL", "cuda")
+    monkeypatch.setenv("LOCALCHAT_KERNEL", "rocm")
     with pytest.raises(ValueError, match="torch or reference"):
         kernels.select(example(QuantSpec(4), 16, 32))

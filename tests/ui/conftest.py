@@ -125,8 +125,13 @@ class Desk:
 
     def body(self) -> str:
         """The Markdown of the first reply, as far as it is laid out."""
-        body = self.replies[0]._body if self.replies else None
+        body = self.replies[0].body if self.replies else None
         return body.source if body is not None else ""
+
+    def shown_text(self) -> str:
+        """All that is on the screen now."""
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
         """Let the app run until this holds."""

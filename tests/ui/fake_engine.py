@@ -41,13 +41,15 @@ class Script:
     """One reply: its pieces, and what happens around them.
 
     Attributes:
+        thinking: pieces that the model writes for itself before those.
         pause_s: before every piece.
-        hold_before: the reply waits for this event before its n-th piece.
+        hold: the reply waits for this event before its n-th piece; for thinking, the key is ~n.
         dies_after: the engine dies after so many pieces.
         error: raised instead of a reply.
     """
 
     pieces: Sequence[str] = ("Hello", " there", ".")
+    thinking: Sequence[str] = ()
     pause_s: float = 0.0
     hold: dict[int, asyncio.Event] = field(default_factory=dict)
     dies_after: int | None = None
@@ -63,8 +65,11 @@ class FakeEngine:
         self.load_s = load_s
         self.may_load = asyncio.Event()
         self.may_load.set()
+        self.info = INFO
         self.load_error: LocalChatError | None = None
+        self.errors_of: dict[str, LocalChatError] = {}  # by the model that cannot be loaded
         self.loads: list[str] = []
+        self.contexts: list[int | None] = []
         self.asked: list[tuple[Message, ...]] = []
         self.options: list[ReplyOptions] = []
         self.stops = 0
@@ -72,17 +77,18 @@ class FakeEngine:
         self._stopping = asyncio.Event()
         self.answer: Callable[[Sequence[Message]], Script] | None = None
 
-    async def load(self, model: str, context_length: int | None = None) -> AsyncGenerator[Event]:  # noqa: ARG002
+    async def load(self, model: str, context_length: int | None = None) -> AsyncGenerator[Event]:
         self.loads.append(model)
+        self.contexts.append(context_length)
         self._stopping.clear()
         yield LoadProgress("Importing libraries")
         await self._until(self.may_load)
-        if self.load_error is not None:
-            raise self.load_error
+        if (error := self.errors_of.get(model, self.load_error)) is not None:
+            raise error
         for step in range(4):
             await self._sleep(self.load_s / 4)
             yield LoadProgress("Reading the weights", (step + 1) / 4)
-        yield Loaded(INFO)
+        yield Loaded(self.info)
 
     async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncGenerator[Event]:
         self.asked.append(tuple(messages))
@@ -100,6 +106,12 @@ class FakeEngine:
         count = 0
         reason = "stop"
         try:
+            for piece in script.thinking:
+                if (gate := script.hold.get(~count)) is not None:
+                    await self._until(gate)
+                await self._sleep(script.pause_s)
+                count += 1
+                yield TextDelta(piece, count, 84.0, thinking=True)
             for index, piece in enumerate(script.pieces):
                 if script.dies_after == index:
                     raise EngineDied("The engine stopped unexpectedly (status -9).", "It starts again.")
@@ -123,6 +135,8 @@ class FakeEngine:
             context_length=INFO.context_length,
             left_out=script.left_out,
             sampling={},
+            thinking_tokens=min(count, len(script.thinking)),
+            thinking_seconds=3.2 if script.thinking else 0.0,
         )
 
     async def measure(self, messages: Sequence[Message]) -> PromptSize:

@@ -33,6 +33,9 @@ def polite(text: str) -> str:
 That is all there is to it. """
 
 
+THOUGHT = "The user wants a kinder sentence. 先想一想：语气要更**委婉**，再给一小段代码。\n"
+
+
 class FakeShelf(ModelShelf):
     """One model that is always there."""
 
@@ -46,7 +49,8 @@ class FakeShelf(ModelShelf):
 def answer(messages: Sequence[Message]) -> Script:
     length = int(found[0]) if (found := re.findall(r"\d+", messages[-1].content)) else 1
     pieces = re.findall(r"\s*[^\s]{1,4}|\s+", SAMPLE * max(1, min(length, 50)))
-    return Script(pieces, pause_s=0.012)
+    thinking = re.findall(r"\s*[^\s]{1,4}|\s+", THOUGHT * 5) if "think" in messages[-1].content else ()
+    return Script(pieces, thinking, pause_s=0.012)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from localchat.history.store import HistoryStore
 from localchat.messages import Message
 from localchat.ui.days import day_heading
+from localchat.ui.engine_state import EngineState, describe
 from localchat.ui.figures import duration, short_count, size, speed
 from localchat.ui.session import ChatSession
 from localchat.ui.session_events import EngineChanged, ReplyEnded, ReplyGrew, SessionEvent
+from localchat.ui.turn import ModelSource
 from localchat.ui.visible_text import one_line, visible_text
 from tests.ui.fake_engine import FakeEngine, Script
 
@@ -151,3 +154,48 @@ def test_figures_read_as_people_write_them() -> None:
 def test_a_chat_stands_under_the_day_of_the_users_clock(then: str, heading: str) -> None:
     now = datetime.fromisoformat("2025-11-22T08:26").timestamp()
     assert day_heading(datetime.fromisoformat(then).timestamp(), now) == heading
+
+
+async def test_a_model_that_is_chosen_while_another_writes_one_reply_is_loaded_after_it(store: HistoryStore) -> None:
+    gate = asyncio.Event()
+    engine = FakeEngine(Script(["One."]), Script(["Second."], hold={0: gate}), Script(["Three."]))
+    session = ChatSession(engine, store)
+    session.load_model("/nowhere/first", "first")
+    _, reply = session.send("Hi")
+    await settled(session)
+    session.branching.ask_model(reply.id, ModelSource("/nowhere/second", "second"))
+    session.send("Then")  # waits behind it, for the model that is chosen then
+    await asyncio.sleep(0.05)
+    session.load_model("/nowhere/third", "third")
+    gate.set()
+    await settled(session)
+    assert engine.loads == ["/nowhere/first", "/nowhere/second", "/nowhere/third"]
+    assert [m.text for m in session.messages()] == ["Hi", "Second.", "Then", "Three."]
+    assert session.engine_state.model_name == "third"
+    await session.close()
+
+
+async def test_two_replies_of_the_same_other_model_need_it_once(store: HistoryStore) -> None:
+    engine = FakeEngine(Script(["One."]), Script(["Two."]), Script(["Three."]))
+    session = ChatSession(engine, store)
+    session.load_model("/nowhere/first", "first")
+    _, reply = session.send("Hi")
+    await settled(session)
+    other = ModelSource("/nowhere/second", "second")
+    session.branching.ask_model(reply.id, other)
+    session.branching.ask_model(reply.id, other)
+    await settled(session)
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        if len(engine.loads) == 3 and session.engine_state.phase == "ready":
+            break
+    assert engine.loads == ["/nowhere/first", "/nowhere/second", "/nowhere/first"]
+    assert [version.text for version in session.branching.versions(reply.id)] == ["One.", "Two.", "Three."]
+    await session.close()
+
+
+async def test_the_status_says_why_another_model_is_loaded() -> None:
+    visiting = EngineState("loading", "Reading the weights", 0.4, errand="visit")
+    assert describe(visiting) == "For one reply · Reading the weights, 40%"
+    assert describe(replace(visiting, errand="return")) == "Back to your model · Reading the weights, 40%"
+    assert describe(replace(visiting, phase="writing", tokens_per_second=84.0)) == "Writing, 84 tok/s"

@@ -77,9 +77,13 @@ def test_english_light_200x60(snap_compare: Compare, app: Callable[..., LocalCha
     assert snap_compare(app("light"), terminal_size=(200, 60), run_before=after("alt+down"))
 
 
-def test_settings_with_a_value_that_is_not_allowed(snap_compare: Compare, app: Callable[..., LocalChatApp]) -> None:
+def test_settings_with_a_value_that_is_not_allowed(
+    snap_compare: Compare, app: Callable[..., LocalChatApp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localchat.ui.screens.settings.config_file", lambda: Path("/home/you/config.toml"))
+
     async def before(pilot: Pilot[Any]) -> None:
-        await after("f3")(pilot)
+        await after("f3", *"daring")(pilot)
         await settle(pilot, lambda: bool(pilot.app.screen.query("#temperature")))
         pilot.app.screen.query_one("#temperature", Input).value = "9"
         await settle(pilot, lambda: bool(pilot.app.screen.query(".-wrong")))
@@ -101,3 +105,16 @@ def test_the_first_start(
         await settle(pilot, lambda: "350" in str(pilot.app.screen.query_one("#figures").render()))
 
     assert snap_compare(app("dark", shelf), terminal_size=(80, 24), run_before=before)
+
+
+def test_editing_a_question(snap_compare: Compare, app: Callable[..., LocalChatApp]) -> None:
+    before = after("alt+down", "alt+down", "alt+e")
+    assert snap_compare(app("dark"), terminal_size=(80, 24), run_before=before)
+
+
+def test_two_replies_side_by_side(snap_compare: Compare, app: Callable[..., LocalChatApp]) -> None:
+    assert snap_compare(app("dark"), terminal_size=(120, 32), run_before=after("alt+down", "alt+v"))
+
+
+def test_two_replies_one_over_the_other(snap_compare: Compare, app: Callable[..., LocalChatApp]) -> None:
+    assert snap_compare(app("light"), terminal_size=(80, 24), run_before=after("alt+down", "alt+v"))

@@ -12,15 +12,22 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 
 from localchat.errors import HistoryUnavailable
+from localchat.translation import _
 from localchat.ui.actions import bindings
-from localchat.ui.screens.chat_listing import ListingPart
+from localchat.ui.screens.chat_arranging import ArrangingPart
+from localchat.ui.screens.chat_finding import FindingPart
 from localchat.ui.screens.chat_reading import ReadingPart
 from localchat.ui.screens.chat_replies import RepliesPart
+from localchat.ui.screens.chat_settings import SettingsPart
+from localchat.ui.screens.chat_taking import TakingPart
 from localchat.ui.screens.chat_writing import WritingPart
 from localchat.ui.session import ChatSession
 from localchat.ui.session_events import ChatsChanged, EngineChanged, ReplyEnded, ReplyGrew, SessionEvent, Trouble
+from localchat.ui.widgets.completions import Completions
 from localchat.ui.widgets.composer import Composer
+from localchat.ui.widgets.file_row import FileRow
 from localchat.ui.widgets.key_bar import KeyBar
+from localchat.ui.widgets.purpose_line import PurposeLine
 from localchat.ui.widgets.sidebar import Sidebar
 from localchat.ui.widgets.status_line import StatusLine
 from localchat.ui.widgets.title_bar import TitleBar
@@ -32,7 +39,7 @@ WIDE = 100
 OTHER_WINDOWS_S = 2.0
 
 
-class ChatScreen(ListingPart, RepliesPart, WritingPart, ReadingPart):
+class ChatScreen(FindingPart, ArrangingPart, RepliesPart, WritingPart, ReadingPart, SettingsPart, TakingPart):
     """Everything that the user sees most of the time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
@@ -42,7 +49,7 @@ class ChatScreen(ListingPart, RepliesPart, WritingPart, ReadingPart):
     def __init__(self, session: ChatSession, *, sidebar: bool = True, remark: str = "") -> None:
         super().__init__()
         self.session = session
-        self._remark = remark
+        self.remark = remark
         self.set_class(not sidebar, "-folded", update=False)
         narrow = self.app.size.width < WIDE
         # What the first resize will find anyway; known from the start, it spares a second layout.
@@ -57,22 +64,44 @@ class ChatScreen(ListingPart, RepliesPart, WritingPart, ReadingPart):
                     yield TitleBar(id="title")
                 yield Transcript(id="transcript")
                 with Vertical(classes="measure"), Vertical(id="foot"):
-                    yield Composer(id="composer")
+                    yield PurposeLine(id="purpose")
+                    yield (completions := Completions(id="completions"))
+                    yield FileRow(id="files")
+                    yield Composer(completions, id="composer")
                     yield StatusLine(id="status")
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
+        self._take_widgets()
+        self.session.listen(self._on_session)
+        self._begin()
+        self.set_interval(OTHER_WINDOWS_S, self._look_at_other_windows)
+
+    def _take_widgets(self) -> None:
         self.sidebar = self.query_one(Sidebar)
         self.transcript = self.query_one(Transcript)
         self.composer = self.query_one(Composer)
+        self.composer.completer = self._complete
+        self.purpose_line = self.query_one(PurposeLine)
+        self.file_row = self.query_one(FileRow)
         self.status_line = self.query_one(StatusLine)
         self.title_bar = self.query_one(TitleBar)
         self.key_bar = self.query_one(KeyBar)
-        self.session.listen(self._on_session)
-        self.status_line.show_remark(self._remark)
+
+    def _begin(self) -> None:
+        self.status_line.show_remark(_(self.remark) if self.remark else "")
         self.show_engine(self.session.engine_state)
         self.show_chats()
-        self.set_interval(OTHER_WINDOWS_S, self._look_at_other_windows)
+
+    async def speak_anew(self) -> None:
+        """Lay everything out again, in the language that is spoken now. The session and the draft stay."""
+        self.save_draft()
+        await self.recompose()
+        self._take_widgets()
+        self.phase = ""
+        self._begin()
+        await self.show_chat()
+        self.composer.focus()
 
     # ---- what the session tells
 
@@ -82,9 +111,12 @@ class ChatScreen(ListingPart, RepliesPart, WritingPart, ReadingPart):
         match event:
             case EngineChanged(state):
                 self.show_engine(state)
-            case ReplyGrew(chat_id, reply_id, text):
+            case ReplyGrew(chat_id, reply_id, text, thinking, tokens):
                 if chat_id == self.session.chat_id and (view := self.transcript.reply(reply_id)) is not None:
-                    view.grow(text)
+                    if thinking:
+                        view.think(text, tokens)
+                    else:
+                        view.grow(text)
             case ReplyEnded(chat_id, reply_id):
                 # Beside this screen's own messages: it waits for a frame, which the screen must be free to draw.
                 self.run_worker(self._finish_reply(chat_id, reply_id))
@@ -113,14 +145,3 @@ class ChatScreen(ListingPart, RepliesPart, WritingPart, ReadingPart):
             if any(m.status in ("waiting", "writing") for m in fresh):
                 return  # our own reply; it tells by itself
             await self.transcript.show_messages(fresh)
-
-    # ---- the program
-
-    def action_choose_model(self) -> None:
-        self._app.choose_model()
-
-    def action_settings(self) -> None:
-        self._app.show_settings()
-
-    def action_help(self) -> None:
-        self._app.show_help()

@@ -1,13 +1,14 @@
-"""The part of the chat screen that concerns the list of chats: opening, finding, renaming, deleting."""
+"""The part of the chat screen that concerns the list of chats: opening, renaming, deleting."""
 
 from __future__ import annotations
 
 from textual import on, work
 
 from localchat.errors import HistoryUnavailable
+from localchat.translation import _
 from localchat.ui.screens.chat_part import ChatPart
+from localchat.ui.widgets.chat_list import ChatList
 from localchat.ui.widgets.composer import Composer
-from localchat.ui.widgets.sidebar import ChatList, SearchBox, Sidebar
 
 
 class ListingPart(ChatPart):
@@ -36,21 +37,6 @@ class ListingPart(ChatPart):
     async def action_next_chat(self) -> None:
         await self.open_chat(self.session.neighbour(1))
 
-    @on(Sidebar.Chosen)
-    async def _chat_chosen(self, event: Sidebar.Chosen) -> None:
-        await self.open_chat(event.chat_id)
-        self.close_overlay()
-        self.composer.focus()
-
-    @on(Sidebar.SearchChanged)
-    def _search(self) -> None:
-        self.show_chats()
-
-    @on(SearchBox.GivenUp)
-    def _search_given_up(self) -> None:
-        self.close_overlay()
-        self.composer.focus()
-
     @property
     def sidebar_open(self) -> bool:
         return self.has_class("-overlay") if self.narrow else not self.has_class("-folded")
@@ -63,31 +49,34 @@ class ListingPart(ChatPart):
         elif not self.sidebar_open:
             self.composer.focus()
 
-    def action_search_chats(self) -> None:
-        if not self.sidebar_open:
-            self.action_toggle_chats()
-        self.query_one(SearchBox).focus()
+    @property
+    def meant_chat(self) -> str | None:
+        """The chat that an action is for: the one under the cursor of the list, or the one that is open."""
+        return self.sidebar.highlighted if self.query_one(ChatList).has_focus else self.session.chat_id
 
     @work
-    async def action_rename_chat(self) -> None:
+    async def action_rename_chat(self, title: str = "") -> None:
         from localchat.ui.screens.rename import RenameScreen
 
-        if self.session.chat_id is None:
+        if (chat_id := self.meant_chat) is None:
             return
-        title = await self.app.push_screen_wait(RenameScreen(self.session.title))
-        if title is not None:
-            self.session.rename(title)
+        wanted: str | None = title
+        if not title:
+            wanted = await self.app.push_screen_wait(RenameScreen(self.session.title_of(chat_id)))
+        if wanted is not None:
+            self.session.rename(chat_id, wanted)
 
     async def action_delete_chat(self) -> None:
-        in_list = self.query_one(ChatList).has_focus
-        chat_id = self.sidebar.highlighted if in_list else self.session.chat_id
-        if chat_id is None:
+        if (chat_id := self.meant_chat) is None:
             return
         self.save_draft()
         next_chat = self.session.neighbour(1) or self.session.neighbour(-1)
         was_open = chat_id == self.session.chat_id
-        chat = self.session.delete(chat_id)
-        self.notify(f"“{chat.title}” was deleted. Ctrl+Z or Alt+Z brings it back.", timeout=8, markup=False)
+        title = self.session.title_of(chat_id)
+        self.session.delete(chat_id)
+        if chat_id in self.session.deleted:
+            said = _("“{title}” was deleted. Ctrl+Z or Alt+Z brings it back.").format(title=title)
+            self.notify(said, timeout=8, markup=False)
         if was_open:
             if next_chat is not None and next_chat != chat_id:
                 self.session.open_chat(next_chat)

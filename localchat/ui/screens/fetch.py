@@ -5,9 +5,9 @@ The first start is this screen too, with a word of welcome above it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
+from rich.cells import set_cell_size
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,18 +19,20 @@ from textual.widgets import Static
 from localchat.errors import LocalChatError
 from localchat.hub.pull_events import PullDone, PullProgress, Stage
 from localchat.paths import models_dir
+from localchat.translation import _, mark
 from localchat.ui.figures import duration, size
 from localchat.ui.ink import ACCENT, ERROR, FAINT, MUTED, PLAIN
 from localchat.ui.model_shelf import Fetching, ModelChoice, ModelShelf
+from localchat.ui.places import short_path
 from localchat.ui.visible_text import one_line
 from localchat.ui.widgets.status_line import meter
 
 STAGES: dict[Stage, str] = {
-    "resolve": "Looking it up",
-    "download": "Downloading",
-    "verify": "Checking that every byte is right",
-    "quantize": "Preparing it for this machine",
-    "done": "Done",
+    "resolve": mark("Looking it up"),
+    "download": mark("Downloading"),
+    "verify": mark("Checking that every byte is right"),
+    "quantize": mark("Preparing it for this machine"),
+    "done": mark("Done"),
 }
 
 
@@ -56,31 +58,38 @@ class FetchScreen(Screen[str | None]):
             if self._first_start:
                 yield Static("localchat", classes="wordmark", markup=False)
                 yield Static(
-                    "A language model that lives on this machine. It is fetched once; after that nothing is asked of"
-                    " the network, and nothing you write leaves this machine.",
+                    _(
+                        "A language model that lives on this machine. It is fetched once; after that nothing is asked"
+                        " of the network, and nothing you write leaves this machine."
+                    ),
                     classes="prose",
                     markup=False,
                 )
             else:
-                yield Static("Fetch a model", classes="heading", markup=False)
+                yield Static(_("Fetch a model"), classes="heading", markup=False)
             yield Static(self._facts(), id="facts")
             yield Static(id="progress", markup=False)
             yield Static(id="figures", markup=False)
             yield Static(id="choices", markup=False)
 
     def on_mount(self) -> None:
-        self._show_choices(("enter", "Fetch it"), ("esc", "Not now"))
+        self._show_choices(("enter", _("Fetch it")), ("esc", _("Not now")))
 
     def _facts(self) -> Content:
         model = self._model
+        amount = _("{size} to download, kept as {precision}").format(size=size(model.size), precision=model.precision)
         rows = [
-            ("Model", model.title),
-            ("From", model.publisher),
-            ("Licence", model.licence),
-            ("Size", f"{size(model.size)} to download, kept as {model.precision}"),
-            ("Place", _short(models_dir() / model.name)),
+            (_("Model"), model.title),
+            (_("From"), model.publisher),
+            (_("Licence"), model.licence),
+            (_("Size"), amount),
+            (_("Place"), short_path(models_dir() / model.name)),
         ]
-        lines = [Content.assemble((f"{label:<9}", FAINT), (one_line(value), PLAIN)) for label, value in rows if value]
+        lines = [
+            Content.assemble((set_cell_size(label, 9), FAINT), (one_line(value), PLAIN))
+            for label, value in rows
+            if value
+        ]
         return Content("\n").join(lines)
 
     def _show_choices(self, *choices: tuple[str, str]) -> None:
@@ -99,7 +108,7 @@ class FetchScreen(Screen[str | None]):
         if not self.running:
             self._job = self._shelf.fetch(self._model.name)
             self._interrupted = False
-            self._show_choices(("esc", "Interrupt"))
+            self._show_choices(("esc", _("Interrupt")))
             self._fetch(self._job)
 
     async def action_interrupt(self) -> None:
@@ -107,7 +116,7 @@ class FetchScreen(Screen[str | None]):
             self.dismiss(None)
         elif not self._interrupted:
             self._interrupted = True
-            self._say("Interrupting…")
+            self._say(_("Interrupting…"))
             await self._job.cancel()
 
     @work
@@ -122,30 +131,25 @@ class FetchScreen(Screen[str | None]):
         except LocalChatError as error:
             self._job = None
             self._say(Content.assemble(("! ", f"{ERROR} bold"), (one_line(str(error)), PLAIN)))
-            self._show_choices(("enter", "Try again"), ("esc", "Not now"))
+            self._show_choices(("enter", _("Try again")), ("esc", _("Not now")))
             return
         self._job = None
         if installed is not None:
             self.dismiss(installed)
         else:
-            self._say("Interrupted. Nothing was changed; Enter starts again.")
-            self._show_choices(("enter", "Start again"), ("esc", "Not now"))
+            self._say(_("Interrupted. Nothing was changed; Enter starts again."))
+            self._show_choices(("enter", _("Start again")), ("esc", _("Not now")))
 
     def _show_progress(self, event: PullProgress) -> None:
-        words = [event.note or STAGES[event.stage]]
+        words = [_(event.note or STAGES[event.stage])]
         bar = None
         if event.total:
             fraction = min(1.0, event.done / event.total)
             bar = Content.assemble(meter(fraction, 48), (f"  {fraction:.0%}", MUTED))
             if event.stage == "download":
-                words.append(f"{size(event.done)} of {size(event.total)}")
+                words.append(_("{used} of {total}").format(used=size(event.done), total=size(event.total)))
         if event.bytes_per_second:
             words.append(f"{size(event.bytes_per_second)}/s")
         if event.seconds_left is not None:
-            words.append(f"{duration(event.seconds_left)} left")
+            words.append(_("{time} left").format(time=duration(event.seconds_left)))
         self._say(Content.styled(" · ".join(words), MUTED), bar)
-
-
-def _short(path: Path) -> str:
-    """A path as people write those under their home."""
-    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -12,23 +12,53 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from localchat.ui.actions import ACTIONS, key_names
-from localchat.ui.ink import ACCENT, MUTED, PLAIN
+from localchat.translation import _, mark
+from localchat.ui.actions import ACTIONS, CHATS, PROGRAM, READING, REPLIES, key_names
+from localchat.ui.ink import ACCENT, FAINT, MUTED, PLAIN
 
-WRITING = (
-    ("Enter", "Send"),
-    ("Shift+Enter, Alt+Enter, Ctrl+J", "Break the line"),
-    ("Up, when nothing is written", "Bring back the last question"),
-    ("Tab, Shift+Tab", "Next part of the screen, and back"),
-)
-READING = (
-    ("PageUp, PageDown", "Turn the pages of this chat"),
-    ("Up, Down on a message", "The message above or below"),
-    ("y on a message", "Copy it"),
-    ("[ and ] on a reply", "The version before or after"),
-    ("Ctrl+C", "Copy what is selected with the mouse"),
-)
-PROGRAM = (("Ctrl+P", "Everything, by name"), ("Ctrl+Q", "Quit; everything is saved"))
+WRITING = mark("Writing")
+MESSAGES = mark("On a message")
+LIST = mark("In the list of chats")
+GROUPS = (WRITING, CHATS, LIST, REPLIES, MESSAGES, READING, PROGRAM)
+
+BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
+    WRITING: (
+        (mark("Enter"), mark("Send")),
+        (mark("Shift+Enter, Alt+Enter, Ctrl+J"), mark("Break the line")),
+        (mark("Up and Down at the edges"), mark("What you wrote before")),
+        (mark("/ at the beginning"), mark("A command, by its name")),
+        (mark("Tab, Shift+Tab"), mark("Next part of the screen, and back")),
+    ),
+    MESSAGES: (
+        (mark("Up, Down"), mark("The message above or below")),
+        ("y", mark("Copy it")),
+        ("c", mark("Copy its code; again: the next block")),
+        ("l", mark("List its links")),
+        (mark("t, Enter"), mark("Show or hide what was thought before it")),
+        ("e", mark("Edit the question")),
+        ("r", mark("Another reply")),
+        ("g", mark("Go on with the reply")),
+        ("f", mark("Fork the chat from here")),
+        ("v", mark("Two replies side by side")),
+        ("[ ]", mark("The version before or after")),
+        ("n, N", mark("The next or the previous message found")),
+    ),
+    LIST: (
+        (mark("Enter"), mark("Open the chat, or fold the folder")),
+        (mark("Left, Right"), mark("Fold and unfold")),
+        ("p", mark("Pin or unpin")),
+        ("m", mark("Move to a folder")),
+        ("a", mark("Archive, or take out of the archive")),
+        ("d, u", mark("Delete, and undo that")),
+        ("/", mark("Search")),
+    ),
+    READING: (
+        (mark("PageUp, PageDown"), mark("Turn the pages of this chat")),
+        ("Ctrl+C", mark("Copy what is selected with the mouse")),
+    ),
+    PROGRAM: (("Ctrl+P", mark("Everything, by name")), ("Ctrl+Q", mark("Quit; everything is saved"))),
+}
+"""Keys that are no actions of the chat screen, by group."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -41,23 +71,28 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="help"):
-            yield Static("Keys", classes="heading", markup=False)
+            yield Static(_("Keys"), classes="heading", markup=False)
             with VerticalScroll():
                 yield Static(self._table())
-            yield Static("Esc closes. Ctrl+P finds every action by name.", classes="hint", markup=False)
+            yield Static(_("Esc closes. Ctrl+P finds every action by name."), classes="hint", markup=False)
 
     def _table(self) -> Content:
-        keymap = self.app._keymap  # no public reader in Textual 8
-        groups: dict[str, list[tuple[str, str]]] = {"Writing": list(WRITING)}
-        for group, actions in groupby(ACTIONS, key=lambda action: action.group):
-            rows = groups.setdefault(group, [])
-            rows.extend((key_names(keymap.get(action.id, action.keys)), action.title) for action in actions)
-        groups["Reading"].extend(READING)
-        groups["Program"].extend(PROGRAM)
-        width = max(len(keys) for rows in groups.values() for keys, _ in rows) + 3
+        groups = {group: self._rows(group) for group in GROUPS}
+        width = max(cell_len(keys) for rows in groups.values() for keys, _title, _slash in rows) + 3
         lines: list[Content] = []
         for group, rows in groups.items():
-            lines.append(Content.styled(group, f"{ACCENT} bold"))
-            lines.extend(Content.assemble((f"{keys:<{width}}", PLAIN), (title, MUTED)) for keys, title in rows)
+            lines.append(Content.styled(_(group), f"{ACCENT} bold"))
+            for keys, title, slash in rows:
+                name = (f"  /{slash}", FAINT) if slash else ""
+                lines.append(Content.assemble((keys + " " * (width - cell_len(keys)), PLAIN), (title, MUTED), name))
             lines.append(Content())
         return Content("\n").join(lines[:-1])
+
+    def _rows(self, group: str) -> list[tuple[str, str, str]]:
+        """Keys, what they do, and the slash command that does the same."""
+        keymap = self.app._keymap  # no public reader in Textual 8
+        actions = [action for action in ACTIONS if action.group == group]
+        return [
+            *((_(keys), _(title), "") for keys, title in BESIDES.get(group, ())),
+            *((key_names(keymap.get(action.id, action.keys)), _(action.title), action.slash) for action in actions),
+        ]

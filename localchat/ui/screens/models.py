@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,13 +16,14 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from localchat.errors import LocalChatError
+from localchat.translation import _
 from localchat.ui.figures import size
 from localchat.ui.ink import ACCENT, ERROR, FAINT, MUTED, PLAIN, WARNING
 from localchat.ui.model_shelf import MachineMemory, ModelChoice, ModelShelf
 from localchat.ui.visible_text import one_line
 
-_COLUMNS = f"{'size':>7}  {'memory':>7}  {'':<11}"
-_HINT = "Enter takes it; one that is not here is fetched first. Esc closes."
+_COLUMNS_WIDTH = 29
+"""Cells of the columns right of the name: size, memory, and whether it fits."""
 
 
 class ModelScreen(ModalScreen[ModelChoice | None]):
@@ -41,14 +42,16 @@ class ModelScreen(ModalScreen[ModelChoice | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="models"):
-            yield Static("Models", classes="heading", markup=False)
+            yield Static(_("Models"), classes="heading", markup=False)
             yield OptionList(markup=False, compact=True)
             yield Static(id="about", markup=False)
-            yield Static(_HINT, classes="hint", markup=False)
+            hint = _("Enter takes it; one that is not here is fetched first. Esc closes.")
+            yield Static(hint, classes="hint", markup=False)
 
     def on_mount(self) -> None:
         try:
-            self._groups = (("On this machine", self._shelf.installed()), ("Can be fetched", self._shelf.fetchable()))
+            here, elsewhere = self._shelf.installed(), self._shelf.fetchable()
+            self._groups = ((_("On this machine"), here), (_("Can be fetched"), elsewhere))
         except LocalChatError as error:
             self.query_one(".hint", Static).update(Content(str(error)))
         self._choices = {choice.name: choice for _, choices in self._groups for choice in choices}
@@ -76,25 +79,26 @@ class ModelScreen(ModalScreen[ModelChoice | None]):
         for heading, choices in self._groups:
             if choices:
                 gap = "\n" if options else ""
-                columns = _COLUMNS if not options else ""
-                line = set_cell_size(f"  {heading}", width - len(_COLUMNS)) + columns
+                columns = f"{_right(_('size'), 7)}  {_right(_('memory'), 7)}" if not options else ""
+                line = set_cell_size(f"  {heading}", width - _COLUMNS_WIDTH) + columns
                 options.append(Option(Content.styled(gap + line.rstrip(), FAINT), disabled=True))
             options += [Option(self._row(each, width), id=each.name, disabled=bool(each.damage)) for each in choices]
         return options
 
     def _row(self, choice: ModelChoice, width: int) -> Content:
-        mark = "●" if choice.name == self._current else " "
+        sign = "●" if choice.name == self._current else " "
         title = one_line(choice.title)
         if choice.damage:
-            return Content.assemble(f"{mark} ", (title, MUTED), (f"  damaged: {one_line(choice.damage)}", ERROR))
+            damaged = _("damaged: {reason}").format(reason=one_line(choice.damage))
+            return Content.assemble(f"{sign} ", (title, MUTED), (f"  {damaged}", ERROR))
         precision = f" {choice.precision:>5}  "
-        room = max(4, width - 2 - len(precision) - len(_COLUMNS))
+        room = max(4, width - 2 - len(precision) - _COLUMNS_WIDTH)
         words, ink = _fit(choice, self._machine)
         return Content.assemble(
-            (f"{mark} ", ACCENT),
+            (f"{sign} ", ACCENT),
             Content.styled(title, PLAIN).truncate(room, ellipsis=True, pad=True),
             (f"{precision}{size(choice.size):>7}  {size(choice.memory) if choice.memory else '':>7}  ", MUTED),
-            (f"{words:<11}", ink),
+            (set_cell_size(words, 11), ink),
         )
 
     @on(OptionList.OptionHighlighted)
@@ -113,16 +117,23 @@ def _fit(choice: ModelChoice, machine: MachineMemory) -> tuple[str, str]:
     if not choice.memory:
         return "", MUTED
     if choice.memory <= machine.free:
-        return "✓ fits", MUTED
-    return ("~ not now", WARNING) if choice.memory <= machine.total else ("✗ too large", ERROR)
+        return _("✓ fits"), MUTED
+    return (_("~ not now"), WARNING) if choice.memory <= machine.total else (_("✗ too large"), ERROR)
 
 
 def _about(choice: ModelChoice, machine: MachineMemory) -> Content:
     """Two lines on the model under the cursor."""
-    amount = size(choice.size) if choice.path is not None else f"{size(choice.size)} to download"
-    parts = [choice.name, amount, choice.licence, choice.description]
+    amount = size(choice.size) if choice.path is not None else _("{size} to download").format(size=size(choice.size))
+    parts = [choice.name, amount, choice.licence, _(choice.description) if choice.description else ""]
     facts = one_line(" · ".join(part for part in parts if part))
     if not choice.memory:
         return Content.styled(facts, MUTED)
-    sentence = f"Runs in {size(choice.memory)} of memory at 4k of context; {size(machine.free)} of"
-    return Content.assemble((facts, MUTED), "\n", (f"{sentence} {size(machine.total)} are free.", MUTED))
+    sentence = _("Runs in {memory} of memory at 4k of context; {free} of {total} are free.").format(
+        memory=size(choice.memory), free=size(machine.free), total=size(machine.total)
+    )
+    return Content.assemble((facts, MUTED), "\n", (sentence, MUTED))
+
+
+def _right(text: str, cells: int) -> str:
+    """The text at the right end of so many cells."""
+    return " " * (cells - cell_len(text)) + text

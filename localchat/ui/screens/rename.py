@@ -11,6 +11,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from localchat.translation import _
 from localchat.ui.visible_text import one_line
 
 
@@ -28,9 +29,9 @@ class RenameScreen(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static("Rename chat", classes="heading", markup=False)
-            yield Input(self._old, placeholder="Made of the first message", compact=True)
-            yield Static("Enter keeps it, Esc leaves the old one.", classes="hint", markup=False)
+            yield Static(_("Rename chat"), classes="heading", markup=False)
+            yield Input(self._old, placeholder=_("Made of the first message"), compact=True)
+            yield Static(_("Enter keeps it, Esc leaves the old one."), classes="hint", markup=False)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:

@@ -1,155 +1,146 @@
-"""How replies are written and how the app looks; every value is checked as it is typed and kept when it is allowed."""
+"""Every setting: in groups, found by a word, checked as it is typed, and kept when it is allowed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import PurePath
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Input, Select, Static, TextArea
+from textual.widgets import Input, Select, Static
 
-from localchat.config import SETTINGS, Config, Setting, Value
-from localchat.messages import Limits, SamplingOptions, sampling_keys
-from localchat.ui.visible_text import visible_text
-
-NUMBERS = (*sampling_keys(), "max_tokens")
-LABELS = {
-    "temperature": "Temperature",
-    "top_k": "Top k",
-    "top_p": "Top p",
-    "min_p": "Min p",
-    "repetition_penalty": "Repetition penalty",
-    "frequency_penalty": "Frequency penalty",
-    "presence_penalty": "Presence penalty",
-    "seed": "Seed",
-    "max_tokens": "Longest reply",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What the user changed: setting by setting; None takes a setting back to its default."""
-
-    values: dict[str, Value | None]
+from localchat.config import Config
+from localchat.known_settings import SETTINGS, Setting, Value
+from localchat.messages import Limits, SamplingOptions
+from localchat.paths import config_file
+from localchat.translation import LANGUAGES, _, wanted
+from localchat.ui.places import short_path
+from localchat.ui.widgets.setting_rows import (
+    ChoiceRow,
+    NumberRow,
+    SettingRow,
+    SwitchRow,
+    TextRow,
+    changed_values,
+    fold_choices,
+    rest,
+)
 
 
-def parse_number(setting: Setting, text: str) -> Value | None:
-    """The value that `text` stands for; None for nothing.
-
-    Raises:
-        ValueError: it is not allowed; the text of the error says what is.
-    """
-    if not text.strip():
-        return None
-    limits = setting.kind
-    assert isinstance(limits, Limits)
-    for kind in (int, float):
-        try:
-            value = kind(text.strip())
-        except ValueError:
-            continue
-        if limits.allows(value):
-            return value
-    raise ValueError(f"Must be {limits}.")
-
-
-class NumberRow(Vertical):
-    """One number: its name, its value, and one line that explains it or says what is allowed."""
-
-    def __init__(self, setting: Setting, value: float | None, default: float | None) -> None:
-        super().__init__(id=f"row-{setting.key}")
-        self.setting = setting
-        self._default = default
-        self._value = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-    def compose(self) -> ComposeResult:
-        nothing = "random" if self.setting.key == "seed" else "no limit"
-        placeholder = nothing if self._default is None else f"{self._default:g}"
-        with Horizontal():
-            yield Static(LABELS[self.setting.key], classes="label", markup=False)
-            yield Input(self._value, placeholder=placeholder, compact=True, id=self.setting.key)
-        yield Static(self.setting.comment, classes="explanation", markup=False)
-
-    def check(self, text: str) -> bool:
-        """Show whether `text` is allowed."""
-        explanation = self.query_one(".explanation", Static)
-        try:
-            parse_number(self.setting, text)
-        except ValueError as error:
-            self.add_class("-wrong")
-            explanation.update(f"! {error}")
-            return False
-        self.remove_class("-wrong")
-        explanation.update(self.setting.comment)
-        return True
-
-
-class SettingsScreen(ModalScreen[Changes]):
-    """Returns what was changed to something allowed.
+class SettingsScreen(ModalScreen[dict[str, Value | None]]):
+    """Returns what was changed to something allowed, setting by setting; None takes one back to its default.
 
     Args:
+        theme: the one that is on.
         recommended: the sampling options that an empty field leaves to the loaded model.
+        models: names of the installed models, with their titles.
+        sought: what the search begins with.
     """
 
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["../dialogs.tcss", "../settings.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f3", "close", "Close", id="settings.close", show=False, priority=True)
+        Binding("escape,f3", "close", "Close", id="settings.close", show=False, priority=True),
+        Binding("ctrl+f", "search", "Search", id="settings.search", show=False, priority=True),
     ]
 
-    def __init__(self, config: Config, themes: list[str], theme: str, recommended: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        themes: Sequence[str],
+        theme: str,
+        recommended: Mapping[str, float],
+        models: Sequence[tuple[str, str]] = (),
+        sought: str = "",
+    ) -> None:
         super().__init__()
         self._config = config
         self._recommended = recommended
         self._themes = themes
         self._theme = theme
+        self._models = models
+        self._sought = sought
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="settings"):
-            yield Static("Settings", classes="heading", markup=False)
+            yield Static(_("Settings"), classes="heading", markup=False)
+            yield Input(self._sought, placeholder=_("Search settings"), compact=True, id="sought")
             with VerticalScroll(can_focus=False):
-                yield Static("System prompt", classes="label", markup=False)
-                prompt = TextArea(
-                    visible_text(self._config.system_prompt),
-                    id="system_prompt",
-                    compact=True,
-                    highlight_cursor_line=False,
-                    placeholder="Told to the model before every conversation",
-                )
-                yield prompt
-                for key in NUMBERS:
-                    value = self._config.max_tokens if key == "max_tokens" else self._config.sampling.get(key)
-                    default = self._recommended.get(key, getattr(SamplingOptions(), key, None))
-                    yield NumberRow(SETTINGS[key], value, default)
-                with Horizontal(id="theme-row"):
-                    yield Static("Theme", classes="label", markup=False)
-                    yield Select(
-                        [(name, name) for name in self._themes],
-                        value=self._theme,
-                        allow_blank=False,
-                        compact=True,
-                        id="theme",
-                    )
-            yield Static(
-                "Empty leaves it to the model. Esc closes and keeps what is allowed.",
-                classes="hint",
-                markup=False,
-            )
+                for group, settings in groupby(SETTINGS.values(), key=lambda setting: setting.group):
+                    with Vertical(classes="group"):
+                        yield Static(_(group), classes="group-heading", markup=False)
+                        for setting in settings:
+                            yield self._row(setting)
+                elsewhere = _("Keys are changed with /keys, and F5 holds what this chat has of its own.")
+                yield Static(elsewhere, classes="explanation", markup=False)
+            hint = _("Empty leaves it to the model. Esc closes and keeps what is allowed, in {path}.")
+            yield Static(hint.format(path=short_path(config_file())), classes="hint", markup=False)
+
+    def _row(self, setting: Setting) -> SettingRow:
+        value = self._value(setting)
+        remark = self._remark(setting)
+        if isinstance(setting.kind, Limits):
+            return NumberRow(setting, value, self._default(setting), remark)
+        if setting.kind is bool:
+            return SwitchRow(setting, value, remark)
+        if setting.key == "system_prompt":
+            return TextRow(setting, value, _("None"), remark)
+        return ChoiceRow(setting, value, list(self._choices(setting)), remark)
+
+    def _value(self, setting: Setting) -> Value | None:
+        if setting.table == "sampling":
+            return self._config.sampling.get(setting.key)
+        value: Value | None = self._theme if setting.key == "theme" else getattr(self._config, setting.key)
+        return value
+
+    def _remark(self, setting: Setting) -> str:
+        """Said when the environment goes before the file."""
+        if self._config.sources.get(setting.key) != setting.variable:
+            return ""
+        return _("{variable} in the environment goes before it at every start.").format(variable=setting.variable)
+
+    def _default(self, setting: Setting) -> str:
+        if setting.table == "sampling":
+            default = self._recommended.get(setting.key, getattr(SamplingOptions(), setting.key))
+            return _("random") if default is None else f"{default:g}"
+        return _("no limit") if setting.key == "max_tokens" else _("as fits")
+
+    def _choices(self, setting: Setting) -> Iterator[tuple[str, str]]:
+        if setting.key == "theme":
+            yield from ((name, name) for name in self._themes)
+        elif setting.key == "language":
+            yield _("The system's ({language})").format(language=LANGUAGES[wanted("")]), ""
+            yield from ((name, code) for code, name in LANGUAGES.items())
+        else:
+            yield _("Whichever is here"), ""
+            yield from ((title, name) for name, title in self._models)
+
+    @property
+    def _rows(self) -> list[SettingRow]:
+        return list(self.query(SettingRow))
 
     def on_mount(self) -> None:
-        self.query_one("#system_prompt", TextArea).cursor_blink = self.app.animation_level != "none"
-        for field in self.query(Input):
-            field.cursor_blink = self.app.animation_level != "none"
+        rest(self._rows)
+        self.query_one("#sought", Input).cursor_blink = self.app.animation_level != "none"
         self.query_one(VerticalScroll).call_after_refresh(self.query_one(VerticalScroll).scroll_home, animate=False)
 
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        row = self.query_one(f"#row-{event.input.id}", NumberRow)
-        row.check(event.value)
+    def action_search(self) -> None:
+        self.query_one("#sought", Input).focus()
+
+    @on(Input.Changed, "#sought")
+    def _search(self, event: Input.Changed) -> None:
+        for row in self._rows:
+            row.display = row.matches(event.value)
+        for group in self.query(".group"):
+            group.display = any(row.display for row in group.query(SettingRow))
+
+    @on(Input.Submitted, "#sought")
+    def _go_to_found(self) -> None:
+        self.focus_next()
 
     @on(Select.Changed, "#theme")
     def _theme_chosen(self, event: Select.Changed) -> None:
@@ -157,22 +148,14 @@ class SettingsScreen(ModalScreen[Changes]):
         self.app.theme = str(event.value)
 
     def action_close(self) -> None:
-        values: dict[str, Value | None] = {}
-        for row in self.query(NumberRow):
-            key = row.setting.key
-            old = self._config.max_tokens if key == "max_tokens" else self._config.sampling.get(key)
-            try:
-                new = parse_number(row.setting, row.query_one(Input).value)
-            except ValueError:
-                self.notify(f"{LABELS[key]} was left as it was.", severity="warning", markup=False)
-                continue
-            if new != old:
-                values[key] = new
-        prompt = self.query_one("#system_prompt", TextArea).text.strip()
-        if prompt != self._config.system_prompt.strip():
-            values["system_prompt"] = prompt or None
-        self.dismiss(Changes(values))
+        if fold_choices(self):
+            return
+        values, wrong = changed_values(self._rows)
+        values.pop("theme", None)
+        for label in wrong:
+            self.notify(_("{setting} was left as it was.").format(setting=label), severity="warning", markup=False)
+        self.dismiss(values)
 
     def wrong_rows(self) -> list[str]:
         """Keys whose present text is not allowed."""
-        return [row.setting.key for row in self.query(NumberRow) if row.has_class("-wrong")]
+        return [row.setting.key for row in self._rows if row.has_class("-wrong")]

@@ -1,4 +1,4 @@
-"""The list of chats, by day, with a search box above it."""
+"""The chats at the left: a search box, and the list under it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input, Static
 
-from localchat.ui.ink import ACCENT, FAINT, MUTED, PLAIN
-from localchat.ui.shown import ShownChat
-from localchat.ui.visible_text import one_line
+from localchat.history.search_words import Search
+from localchat.translation import _
+from localchat.ui.shown import ShownGroup
+from localchat.ui.widgets.chat_list import ChatList
 
 _SEARCH_PAUSE_S = 0.15
-
-
-class ChatList(OptionList):
-    """Chats under the names of their days."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("delete,d", "screen.delete_chat", "Delete chat", id="list.delete", show=False),
-        Binding("u", "screen.undelete_chat", "Undo delete", id="list.undelete", show=False),
-        Binding("slash", "screen.search_chats", "Search", id="list.search", show=False),
-        Binding("j", "cursor_down", "Down", id="list.down", show=False),
-        Binding("k", "cursor_up", "Up", id="list.up", show=False),
-    ]
 
 
 class SearchBox(Input):
@@ -61,27 +48,20 @@ class Sidebar(Vertical):
     """Knows what it shows, not where it comes from."""
 
     @dataclass
-    class Chosen(Message):
-        """Open this chat."""
-
-        chat_id: str
-
-    @dataclass
     class SearchChanged(Message):
-        """Show the chats that match; all of them when it is empty."""
+        """Show the chats that match; all of them when it is empty. Then go on to the list, if that is wanted."""
 
         query: str
+        into_list: bool = False
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._chats: tuple[ShownChat, ...] = ()
-        self._current: str | None = None
         self._typing: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("localchat", classes="wordmark", markup=False)
-        yield SearchBox(placeholder="Search", id="search", compact=True, select_on_focus=False)
-        yield ChatList(id="chats", markup=False, compact=True)
+        yield SearchBox(placeholder=_("Search"), id="search", compact=True, select_on_focus=False)
+        yield ChatList(id="chats")
 
     @property
     def query_text(self) -> str:
@@ -90,38 +70,23 @@ class Sidebar(Vertical):
     @property
     def highlighted(self) -> str | None:
         """The chat under the cursor."""
-        option = self.query_one(ChatList).highlighted_option
-        return option.id if option is not None else None
+        return self.query_one(ChatList).chat_under_cursor
 
-    def show_chats(self, chats: Sequence[ShownChat], current: str | None) -> None:
-        """Show these, and mark the one that is open."""
-        if self._chats == tuple(chats) and self._current == current:
-            return
-        chat_list = self.query_one(ChatList)
-        above_cursor = self.highlighted if chat_list.has_focus else current
-        self._chats, self._current = tuple(chats), current
-        options: list[Option] = []
-        day = None
-        for chat in chats:
-            if chat.day != day:
-                gap = "\n" if day is not None else ""
-                day = chat.day
-                options.append(Option(Content.styled(f"{gap}  {day}", FAINT), disabled=True))
-            options.append(Option(self._line(chat), id=chat.id))
-        if not chats:
-            empty = "Nothing found" if self.query_text else "No chats yet"
-            options.append(Option(Content.styled(f"  {empty}", FAINT), disabled=True))
-        chat_list.set_options(options)
-        wanted = {option.id: index for index, option in enumerate(options) if option.id}
-        chat_list.highlighted = wanted.get(above_cursor) if above_cursor else None
+    def show_groups(self, groups: Sequence[ShownGroup], current: str | None, remark: str = "") -> None:
+        """Show these, and mark the one that is open; without any, say so.
 
-    def _line(self, chat: ShownChat) -> Content:
-        open_now = chat.id == self._current
-        title = Content.styled(one_line(chat.title) or "New chat", f"{PLAIN} bold" if open_now else MUTED)
-        line = Content.assemble(("▌ " if open_now else "  ", ACCENT), title)
-        if chat.snippet:
-            line = Content("\n").join([line, Content.styled(f"  {one_line(chat.snippet)}", FAINT)])
-        return line
+        Args:
+            remark: stands under the list.
+        """
+        search = Search(self.query_text)
+        self.set_class(bool(search), "-searching")
+        if not groups and not remark:
+            remark = _("Nothing found") if search else _("No chats yet")
+        self.query_one(ChatList).show(groups, current, search, remark)
+
+    def search_for(self, words: str) -> None:
+        """Put these words into the box."""
+        self.query_one(SearchBox).value = words
 
     @on(Input.Changed)
     def _search_typed(self, event: Input.Changed) -> None:
@@ -133,15 +98,21 @@ class Sidebar(Vertical):
 
     @on(Input.Submitted)
     @on(SearchBox.Left)
-    def _into_list(self, event: Message) -> None:
+    def _leave_search(self, event: Message) -> None:
         event.stop()
+        if self._typing is not None:
+            self._typing.stop()
+        self.post_message(self.SearchChanged(self.query_text, into_list=True))
+
+    def into_list(self) -> None:
+        """To the chat under the cursor, or the first one."""
         chat_list = self.query_one(ChatList)
         chat_list.focus()
-        if chat_list.highlighted is None:
+        if chat_list.chat_under_cursor is None:
             chat_list.action_first()
 
-    @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
+    @on(ChatList.SearchEnded)
+    def _search_ended(self, event: ChatList.SearchEnded) -> None:
         event.stop()
-        if event.option_id is not None:
-            self.post_message(self.Chosen(event.option_id))
+        self.query_one(SearchBox).value = ""
+        self.post_message(SearchBox.GivenUp())

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from textual.content import Content
 
+from localchat.translation import _
 from localchat.ui.engine_state import EngineState, describe
 from localchat.ui.figures import short_count
 from localchat.ui.ink import ACCENT, ERROR, FAINT, MUTED, WARNING
@@ -79,8 +80,7 @@ class StatusLine(SplitLine):
         if state.model is None or state.context_used is None:
             return Content()
         total = state.model.context_length
+        used = _("{used} of {total}").format(used=short_count(state.context_used), total=short_count(total))
         return Content.assemble(
-            ("context ", FAINT),
-            meter(state.context_used / total if total else 0),
-            (f" {short_count(state.context_used)} of {short_count(total)}", MUTED),
+            (_("context"), FAINT), " ", meter(state.context_used / total if total else 0), (f" {used}", MUTED)
         )

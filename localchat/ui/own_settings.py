@@ -1,0 +1,78 @@
+"""What one chat, or a preset, has of its own instead of the settings: model, system prompt, sampling, context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from localchat.history.records import Conversation
+from localchat.history.store import HistoryStore
+from localchat.known_settings import SETTINGS, Value
+from localchat.messages import SAMPLING_LIMITS
+from localchat.translation import _
+from localchat.ui.figures import short_count
+
+OWN_KEYS = ("model", "system_prompt", "context_length", *SAMPLING_LIMITS)
+"""The settings that a chat may have of its own, in the order of the screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSettings:
+    """None, or a missing key, is what the settings say.
+
+    Attributes:
+        system_prompt: "" is none, also where the settings have one.
+        context_length: tokens.
+        preset: the preset that all of this was taken from; "" is none.
+    """
+
+    model: str | None = None
+    system_prompt: str | None = None
+    context_length: int | None = None
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    preset: str = ""
+
+    @classmethod
+    def of(cls, chat: Conversation | None) -> OwnSettings:
+        """Those of this chat; of an empty page, none."""
+        if chat is None:
+            return cls()
+        context, preset = chat.options.get("context_length"), chat.options.get("preset", "")
+        return cls(chat.model, chat.system_prompt, context, chat.sampling, str(preset))
+
+    def keep(self, store: HistoryStore, chat_id: str) -> None:
+        """Let the chat have these."""
+        store.set_model(chat_id, self.model)
+        store.set_system_prompt(chat_id, self.system_prompt)
+        store.set_sampling(chat_id, self.sampling)
+        store.set_option(chat_id, "context_length", self.context_length)
+        store.set_option(chat_id, "preset", self.preset or None)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], preset: str = "") -> OwnSettings:
+        """Of values by the names of settings; None is the settings' own."""
+        sampling = {key: values[key] for key in SAMPLING_LIMITS if values.get(key) is not None}
+        return cls(values.get("model"), values.get("system_prompt"), values.get("context_length"), sampling, preset)
+
+    def changed(self, **values: Any) -> OwnSettings:
+        """These with some values changed, which makes them no longer those of a preset."""
+        return OwnSettings.from_values({**self.values(), **values})
+
+    def values(self) -> dict[str, Value]:
+        """What is set, by the names of settings."""
+        plain = {"model": self.model, "system_prompt": self.system_prompt, "context_length": self.context_length}
+        return {key: value for key, value in plain.items() if value is not None} | dict(self.sampling)
+
+    def summary(self) -> str:
+        """A few words for the title line, without the model, which stands there anyway; "" when nothing differs."""
+        if self.preset:
+            return self.preset
+        parts = [_("own prompt")] if self.system_prompt is not None else []
+        if len(self.sampling) > 2:
+            parts.append(_("own choice of words"))
+        else:
+            parts += [f"{_(SETTINGS[key].label).lower()} {value:g}" for key, value in self.sampling.items()]
+        if self.context_length is not None:
+            parts.append(_("context {tokens}").format(tokens=short_count(self.context_length)))
+        return " · ".join(parts)
