@@ -388,3 +388,16 @@ async def test_the_bottom_line_names_the_keys_of_the_list_while_it_has_the_focus
         await desk.until(lambda: "p Pin" in str(desk.screen.key_bar.render()))
         desk.screen.composer.focus()
         await desk.until(lambda: "p Pin" not in str(desk.screen.key_bar.render()))
+
+
+async def test_a_page_of_a_list_that_is_not_laid_out_is_not_turned(open_desk: Opener) -> None:
+    fill(open_desk.store, *[f"Chat {number}" for number in range(40)])
+    async with open_desk(size=WIDE) as desk:
+        chat_list = desk.screen.query_one(ChatList)
+        chat_list.focus()
+        desk.screen.add_class("-folded")
+        await desk.pilot.pause()
+        chat_list.set_options(list(chat_list.options))
+        chat_list.highlighted = 10
+        chat_list.action_page_up()
+        assert chat_list.highlighted == 10

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import select
 import struct
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -17,7 +14,9 @@ import pytest
 
 from tests.ui.test_private import files_with
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX terminal")
+fcntl, pty, termios = (
+    pytest.importorskip(name, reason="needs a POSIX terminal") for name in ("fcntl", "pty", "termios")
+)
 
 QUESTION = "hortensia-in-the-cellar"
 ALT_N, CTRL_N, CTRL_Q = b"\x1bn", b"\x0e", b"\x11"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import on
+from textual._widget_navigation import Direction
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
@@ -104,6 +105,12 @@ class ChatList(OptionList):
         if action == "end_search" and not self._searching:
             return False  # Escape is for the screen, which stops the reply
         return super().check_action(action, parameters)
+
+    def _move_page(self, direction: Direction) -> None:
+        """Textual looks for the line of an option before it has laid out those that are new."""
+        if self.scrollable_content_region:
+            self._update_lines()
+            super()._move_page(direction)
 
     def action_end_search(self) -> None:
         self.post_message(self.SearchEnded())

@@ -57,20 +57,23 @@ class Sidebar(Vertical):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._typing: Timer | None = None
+        # Held rather than looked for: they are still told things while the app is being taken apart.
+        self._box = SearchBox(placeholder=_("Search"), id="search", compact=True, select_on_focus=False)
+        self._list = ChatList(id="chats")
 
     def compose(self) -> ComposeResult:
         yield Static("localchat", classes="wordmark", markup=False)
-        yield SearchBox(placeholder=_("Search"), id="search", compact=True, select_on_focus=False)
-        yield ChatList(id="chats")
+        yield self._box
+        yield self._list
 
     @property
     def query_text(self) -> str:
-        return self.query_one(SearchBox).value.strip()
+        return self._box.value.strip()
 
     @property
     def highlighted(self) -> str | None:
         """The chat under the cursor."""
-        return self.query_one(ChatList).chat_under_cursor
+        return self._list.chat_under_cursor
 
     def show_groups(self, groups: Sequence[ShownGroup], current: str | None, remark: str = "") -> None:
         """Show these, and mark the one that is open; without any, say so.
@@ -82,11 +85,11 @@ class Sidebar(Vertical):
         self.set_class(bool(search), "-searching")
         if not groups and not remark:
             remark = _("Nothing found") if search else _("No chats yet")
-        self.query_one(ChatList).show(groups, current, search, remark)
+        self._list.show(groups, current, search, remark)
 
     def search_for(self, words: str) -> None:
         """Put these words into the box."""
-        self.query_one(SearchBox).value = words
+        self._box.value = words
 
     @on(Input.Changed)
     def _search_typed(self, event: Input.Changed) -> None:
@@ -106,13 +109,12 @@ class Sidebar(Vertical):
 
     def into_list(self) -> None:
         """To the chat under the cursor, or the first one."""
-        chat_list = self.query_one(ChatList)
-        chat_list.focus()
-        if chat_list.chat_under_cursor is None:
-            chat_list.action_first()
+        self._list.focus()
+        if self._list.chat_under_cursor is None:
+            self._list.action_first()
 
     @on(ChatList.SearchEnded)
     def _search_ended(self, event: ChatList.SearchEnded) -> None:
         event.stop()
-        self.query_one(SearchBox).value = ""
+        self._box.value = ""
         self.post_message(SearchBox.GivenUp())
