@@ -32,6 +32,7 @@ class Config:
         max_tokens: None leaves the length of a reply to the model and the context.
         context_length: tokens; None leaves it to the model and the memory.
         titles: the model gives conversations their titles.
+        thinking: "on" or "off" for models that can be told whether to think; "" leaves it to them.
         language: of the interface; "" is the system's.
         theme: None is the app's own.
         linear: plain lines instead of a screen.
@@ -46,6 +47,7 @@ class Config:
     max_tokens: int | None = None
     context_length: int | None = None
     titles: bool = True
+    thinking: str = ""
     language: str = ""
     theme: str | None = None
     sidebar: bool = True

@@ -72,6 +72,8 @@ _ALL = (
             mark("The model gives new conversations their titles."), CHATS),
     Setting("max_tokens", "", Limits(1, 10_000_000, whole=True), mark("Longest reply"),
             mark("A reply has at most this many tokens."), REPLIES),
+    Setting("thinking", "", ("", "on", "off"), mark("Think first"),
+            mark("Let models that can be told think before they answer: on or off; empty leaves it to them."), REPLIES),
     Setting("temperature", "sampling", SAMPLING_LIMITS["temperature"], mark("Temperature"),
             mark("How daring the choice of words is; 0 always takes the likeliest."), SAMPLING),
     Setting("top_k", "sampling", SAMPLING_LIMITS["top_k"], mark("Top k"),
@@ -112,3 +114,8 @@ KEYS_TABLE = "keys"
 def key_setting(action_id: str) -> Setting:
     """The entry of the keys' table for one action."""
     return Setting(action_id, KEYS_TABLE, str, action_id, mark("Keys of an action, separated by commas."), PROGRAM)
+
+
+def thinks(value: str | None) -> bool | None:
+    """What a value of the setting `thinking` means; None leaves it to the model."""
+    return {"on": True, "off": False}.get(value or "")

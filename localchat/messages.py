@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from localchat.errors import InvalidSetting
+from localchat.recording import ReplyRecorded, TokenChosen, TokenProbability
 from localchat.translation import _
 
 Role = Literal["system", "user", "assistant"]
@@ -100,7 +101,11 @@ def sampling_options(chosen: Mapping[str, float]) -> SamplingOptions:
         InvalidSetting: a name is not one of the options, or a value is out of its range.
     """
     if unknown := sorted(set(chosen) - set(SAMPLING_LIMITS)):
-        raise InvalidSetting(f"There is no sampling option {unknown[0]!r}; there are {', '.join(SAMPLING_LIMITS)}.")
+        raise InvalidSetting(
+            _("There is no sampling option {unknown!r}; there are {sampling_limits}.").format(
+                unknown=unknown[0], sampling_limits=", ".join(SAMPLING_LIMITS)
+            )
+        )
     options: Mapping[str, Any] = chosen
     return SamplingOptions(**options)
 
@@ -115,6 +120,10 @@ class ReplyOptions:
         stop: the reply ends before any of these strings.
         prefill: how the reply begins. The model goes on from there, and the events carry only what it adds.
         thinking: what the model had thought before that; without `prefill` it goes on thinking.
+        think: whether it thinks before it answers, where its template can be told (`ModelInfo.thinking_switch`); None
+            leaves it to the model.
+        probabilities: for every token, tell how sure the model was (`TokenChosen`), and of so many tokens how likely
+            each was in its place; 0 is off.
     """
 
     sampling: Mapping[str, float] = field(default_factory=dict)
@@ -122,6 +131,8 @@ class ReplyOptions:
     stop: tuple[str, ...] = ()
     prefill: str = ""
     thinking: str = ""
+    think: bool | None = None
+    probabilities: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,7 @@ class ModelInfo:
     context_length: int  # tokens that fit, prompt and reply together
     load_s: float
     sampling: Mapping[str, float] = field(default_factory=dict)  # what its authors recommend
+    thinking_switch: bool = False  # its template can be told whether to think before a reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +240,18 @@ class Failure:
     hint: str = ""
 
 
-Event = LoadProgress | Loaded | PromptFitted | PromptProgress | TextDelta | ReplyDone | PromptSize | Failure
+Event = (
+    LoadProgress
+    | Loaded
+    | PromptFitted
+    | PromptProgress
+    | TokenChosen
+    | TextDelta
+    | ReplyRecorded
+    | ReplyDone
+    | PromptSize
+    | Failure
+)
 
 _EVENTS: Mapping[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 
@@ -249,6 +272,9 @@ def event_from_json(line: str | bytes) -> Event:
         kind = _EVENTS[data.pop("event")]
         if kind is Loaded:
             data["model"] = ModelInfo(**data["model"])
+        elif kind is TokenChosen:
+            data["chosen"] = TokenProbability(**data["chosen"])
+            data["alternatives"] = tuple(TokenProbability(**each) for each in data["alternatives"])
         return kind(**data)  # type: ignore[no-any-return]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event: {line!r}") from error

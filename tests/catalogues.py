@@ -54,6 +54,24 @@ def texts_in(tree: ast.AST) -> Iterator[str | tuple[str, str]]:
             texts = [arg.value for arg in node.args[: TAKES[node.func.id]] if isinstance(arg, ast.Constant)]
             if texts and all(isinstance(text, str) and text for text in texts):
                 yield (texts[0], texts[1]) if node.func.id == "plural" else texts[0]
+        yield from help_texts(node)
+
+
+def help_texts(node: ast.AST) -> Iterator[str]:
+    """What a command says of itself and its options: its docstring, and `help=`; `help_texts` translates them."""
+    if isinstance(node, ast.Call):
+        for keyword in node.keywords:
+            if keyword.arg == "help" and isinstance(keyword.value, ast.Constant):
+                yield str(keyword.value.value)
+    if isinstance(node, ast.FunctionDef) and any(map(_makes_command, node.decorator_list)):
+        yield ast.get_docstring(node) or ""
+
+
+def _makes_command(decorator: ast.expr) -> bool:
+    """`@app.command(...)` or `@app.callback(...)`."""
+    if not isinstance(decorator, ast.Call) or not isinstance(decorator.func, ast.Attribute):
+        return False
+    return decorator.func.attr in ("command", "callback")
 
 
 def texts_of_models() -> list[str]:

@@ -56,6 +56,7 @@ def test_every_setting_is_read_from_the_file(file: Path) -> None:
         enter_sends = false
         sidebar = false
         titles = false
+        thinking = "off"
         language = "zh"
         linear = true
         lock_after = 5
@@ -83,12 +84,13 @@ def test_every_setting_is_read_from_the_file(file: Path) -> None:
         "frequency_penalty": -0.5, "presence_penalty": 2, "seed": 2**63 - 1,
     }  # fmt: skip
     assert (config.titles, config.language, config.linear, config.lock_after) == (False, "zh", True, 5)
+    assert config.thinking == "off"
     assert config.keys == {"chat.new": "ctrl+t", "reply.again": "ctrl+g,f7"}
     assert config.sources.keys() == SETTINGS.keys() | config.keys.keys()
     assert config.sources["system_prompt"] == f"{file}, line 3"
     assert config.sources["context_length"] == f"{file}, line 7"
-    assert config.sources["seed"] == f"{file}, line 24"
-    assert config.sources["reply.again"] == f"{file}, line 28"
+    assert config.sources["seed"] == f"{file}, line 25"
+    assert config.sources["reply.again"] == f"{file}, line 29"
 
 
 def test_every_sampling_option_can_be_set() -> None:

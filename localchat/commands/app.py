@@ -11,10 +11,14 @@ from typer.exceptions import TyperException
 
 from localchat import __version__
 from localchat.commands.edge import INTERRUPTED, WRONG_USAGE
+from localchat.commands.help_texts import HELP, prepare_pages, translated_command, usage_sentence
 from localchat.commands.settings import lenient_config
+from localchat.errors import LocalChatError
+from localchat.translation import _
 
 VERBS = (
     "ask",
+    "write",
     "pull",
     "import",
     "export",
@@ -24,6 +28,7 @@ VERBS = (
     "perplexity",
     "compare",
     "history",
+    "replay",
     "doctor",
     "locate",
 )
@@ -33,7 +38,7 @@ app = typer.Typer(
     help="Chat with a language model that runs on this machine. Without a command, the app opens.",
     no_args_is_help=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": [*HELP]},
 )
 
 
@@ -73,14 +78,17 @@ def run(arguments: list[str]) -> int:
     lenient_config()  # for its language; what is wrong is said by the command that needs them
     if _is_question(arguments):
         arguments = ["ask", *arguments]
+    if {*HELP}.intersection(arguments) or arguments == ["history"]:  # which shows its help
+        prepare_pages()
     try:
-        status = app(arguments, standalone_mode=False)
+        status = translated_command(app)(arguments, standalone_mode=False)
     except typer.Abort:
         return INTERRUPTED
     except typer.Exit as leave:
         return leave.exit_code
     except TyperException as error:
-        print(f"localchat: {error.format_message()} See `localchat --help`.", file=sys.stderr)
+        if complaint := usage_sentence(error):  # none when the help was shown instead
+            print(f"localchat: {LocalChatError(complaint, _('See `localchat --help`.'))}", file=sys.stderr)
         return WRONG_USAGE
     return status if isinstance(status, int) else 0
 

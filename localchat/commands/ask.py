@@ -6,7 +6,7 @@ import json as json_library
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +21,9 @@ from localchat.documents.reading import read_document
 from localchat.errors import HistoryUnavailable, InvalidSetting, LocalChatError
 from localchat.history.records import EndStatus
 from localchat.history.store import HistoryStore
+from localchat.known_settings import thinks
 from localchat.messages import Message, PromptFitted, PromptProgress, ReplyDone, ReplyOptions, TextDelta
+from localchat.recording import Recording, ReplyRecorded, TokenChosen
 from localchat.translation import _
 
 
@@ -44,14 +46,23 @@ def register(app: typer.Typer) -> None:
         top_p: Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to this probability.")] = None,
         min_p: Annotated[float | None, typer.Option(help="Keep tokens this likely relative to the likeliest.")] = None,
         seed: Annotated[int | None, typer.Option(help="The same seed gives the same reply.")] = None,
+        thinking: Annotated[
+            bool | None,
+            typer.Option("--thinking/--no-thinking", help="Let a model that can be told think first, or not."),
+        ] = None,
+        probabilities: Annotated[
+            int, typer.Option(min=0, help="With --json: how likely each token was, and so many others in its place.")
+        ] = 0,
     ) -> None:
         """Ask one question and print the answer."""
+        if probabilities and not json:
+            raise typer.BadParameter(_("--probabilities needs --json."))
         config = load_config()
         flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
         sampling = {**config.sampling, **{key: value for key, value in flags.items() if value is not None}}
         documents = [read_document(path) for path in file or []]
         question = _question(prompt or [], documents)
-        options = ReplyOptions(sampling, max_tokens or config.max_tokens)
+        options = ReplyOptions(sampling, max_tokens or config.max_tokens, think=thinking, probabilities=probabilities)
         system = config.system_prompt if system is None else system
         _Ask(config, question, documents, options, json).run(model, system, go_on)
 
@@ -67,6 +78,8 @@ class _Ask:
         self._documents = documents
         self._options = options
         self._as_json = as_json
+        self._chosen: list[TokenChosen] = []
+        self._recording: Recording | None = None
 
     def run(self, model: str | None, system: str, go_on: bool) -> None:
         path = chosen_model(model or self._config.model)
@@ -93,7 +106,9 @@ class _Ask:
                 raise
             finally:
                 text, thinking = "".join(written), "".join(thought)
-                store.finish(reply, text, status, thinking=thinking, stats=stats, error=problem)
+                store.finish(
+                    reply, text, status, thinking=thinking, stats=stats, error=problem, recording=self._recording
+                )
 
     def _answer(self, path: Path, messages: list[Message], written: list[str], thought: list[str]) -> ReplyDone:
         """Stream the answer to standard output; whatever happens, it is in `written` so far, and in `thought` what the
@@ -103,8 +118,13 @@ class _Ask:
             from localchat.engine.facade import Engine
 
             engine = Engine()
-            info = engine.load(path, self._config.context_length, on_progress=lambda p: line.show(p.stage, p.fraction))
-            events = engine.reply(messages, self._options)
+            info = engine.load(
+                path, self._config.context_length, on_progress=lambda p: line.show(_(p.stage), p.fraction)
+            )
+            options = self._options
+            if options.think is None and info.thinking_switch:
+                options = replace(options, think=thinks(self._config.thinking))
+            events = engine.reply(messages, options)
             for event in events:
                 if isinstance(event, PromptProgress):
                     line.show(_("Reading the prompt"), event.done / event.total)
@@ -121,6 +141,10 @@ class _Ask:
                     line.close()
                     written.append(event.text)
                     self._show(event.text)
+                elif isinstance(event, TokenChosen):
+                    self._chosen.append(event)
+                elif isinstance(event, ReplyRecorded):
+                    self._recording = Recording(**event.recording)
                 elif isinstance(event, ReplyDone):
                     self._finish("".join(written), event, info.name)
                     return event
@@ -137,11 +161,21 @@ class _Ask:
             times = ("time_to_first_token_s", "decode_tokens_per_second")
             facts: Mapping[str, object] = asdict(done)
             answer = {"text": text, **{k: facts[k] for k in keys}, "model": model, **{k: facts[k] for k in times}}
+            if self._options.probabilities:
+                answer["tokens"] = [_as_object(token) for token in self._chosen]
             print(json_library.dumps(answer, ensure_ascii=False))
         elif not text.endswith("\n"):
             print(flush=True)
         if done.finish_reason == "context":
             say(_("The context is full: the reply ends here."))
+
+
+def _as_object(token: TokenChosen) -> dict[str, object]:
+    return {
+        **asdict(token.chosen),
+        "entropy": token.entropy,
+        "alternatives": [asdict(each) for each in token.alternatives],
+    }
 
 
 def visible(text: str) -> str:

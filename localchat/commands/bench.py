@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json as json_library
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
+from localchat.commands.columns import padded
 from localchat.commands.model_choice import chosen_model
 from localchat.commands.profile_table import print_profile
 from localchat.commands.progress import ProgressLine
 from localchat.commands.text_files import read_text
 from localchat.paths import assets_dir
-from localchat.translation import _
+from localchat.translation import _, mark, plural
 
 
 def register(app: typer.Typer) -> None:
@@ -71,8 +73,19 @@ def register(app: typer.Typer) -> None:
         if json:
             print(json_library.dumps(facts))
             return
-        print(f"{loaded.name}: {loaded.precision}, {loaded.bits_per_weight:.2f} bits a weight, {loaded.kernel}")
-        print(f"  reading  {speed.prefill_tokens_per_second:8.1f} tokens/s  ({speed.prompt_tokens} tokens)")
-        print(f"  writing  {speed.decode_tokens_per_second:8.1f} tokens/s  ({speed.generated_tokens} tokens)")
-        print(f"  first token after {speed.time_to_first_token_s:.2f} s; loaded in {load_s:.2f} s")
-        print(f"  file {loaded.file_bytes / 1e6:.0f} MB, peak memory {peak_rss_bytes() / 1e6:.0f} MB")
+        _print(facts, loaded.precision)
+
+
+def _print(facts: Mapping[str, Any], precision: str) -> None:
+    """The figures for people."""
+    bits = _("{bits} bits a weight").format(bits=f"{facts['bits_per_weight']:.2f}")
+    print(f"{facts['model']}: {precision}, {bits}, {facts['kernel']}")
+    speeds = ((mark("reading"), "prompt_tokens", "prefill"), (mark("writing"), "generated_tokens", "decode"))
+    for kind, count, part in speeds:
+        speed = _("{speed} tokens/s").format(speed=f"{facts[f'{part}_tokens_per_second']:8.1f}")
+        tokens = plural("{count} token", "{count} tokens", facts[count]).format(count=facts[count])
+        print(f"  {padded(_(kind), 8)} {speed}  ({tokens})")
+    first, loaded = (f"{facts[key]:.2f}" for key in ("time_to_first_token_s", "load_s"))
+    print("  " + _("first token after {first} s; loaded in {loaded} s").format(first=first, loaded=loaded))
+    file, memory = (f"{facts[key] / 1e6:.0f}" for key in ("file_bytes", "peak_rss_bytes"))
+    print("  " + _("file {file} MB, peak memory {memory} MB").format(file=file, memory=memory))

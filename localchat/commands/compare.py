@@ -50,13 +50,13 @@ def _print(result: dict[str, Any]) -> None:
     for name in (one["model"], other["model"]):
         table.add_column(name, justify="right")
     rows: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "perplexity": lambda model: f"{model['perplexity']:.3f}",
-        "bits a byte of text": lambda model: f"{model['bits_per_byte']:.3f}",
-        "bits a weight": lambda model: f"{model['bits_per_weight']:.2f}",
-        "size": lambda model: size(model["file_bytes"]),
-        "peak memory": lambda model: size(model["peak_rss_bytes"]),
-        "reading, tokens/s": lambda model: f"{model['prefill_tokens_per_second']:,.0f}",
-        "writing, tokens/s": lambda model: f"{model['decode_tokens_per_second']:,.1f}",
+        _("perplexity"): lambda model: f"{model['perplexity']:.3f}",
+        _("bits a byte of text"): lambda model: f"{model['bits_per_byte']:.3f}",
+        _("bits a weight"): lambda model: f"{model['bits_per_weight']:.2f}",
+        _("size"): lambda model: size(model["file_bytes"]),
+        _("peak memory"): lambda model: size(model["peak_rss_bytes"]),
+        _("reading, tokens/s"): lambda model: f"{model['prefill_tokens_per_second']:,.0f}",
+        _("writing, tokens/s"): lambda model: f"{model['decode_tokens_per_second']:,.1f}",
     }
     for label, shown in rows.items():
         table.add_row(label, shown(one), shown(other))
@@ -64,11 +64,21 @@ def _print(result: dict[str, Any]) -> None:
     console.print(table)
     if (divergence := result["divergence"]) is None:
         console.print(
-            "\nThey cut this text into different tokens: their perplexities are not alike, so compare bits a byte."
+            "\n"
+            + _("They cut this text into different tokens: their perplexities are not alike, so compare bits a byte.")
         )
         return
     console.print(
-        f"\n{other['model']} against {one['model']}, {divergence['tokens']:,} tokens: "
-        f"mean KL {divergence['mean_kl']:.5f}, 99th percentile {divergence['p99_kl']:.4f}, "
-        f"same top token {divergence['same_top']:.1%}"
+        "\n"
+        + _(
+            "{other} against {one}, {tokens} tokens: mean KL {mean}, 99th percentile {percentile}, "
+            "same top token {same}"
+        ).format(
+            other=other["model"],
+            one=one["model"],
+            tokens=f"{divergence['tokens']:,}",
+            mean=f"{divergence['mean_kl']:.5f}",
+            percentile=f"{divergence['p99_kl']:.4f}",
+            same=f"{divergence['same_top']:.1%}",
+        )
     )

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def export(
         name: Annotated[str, typer.Argument(help="An installed model.")],
-        format: Annotated[str, typer.Option("--format", help=f"{' or '.join(FORMATS)}.")],
+        format: Annotated[str, typer.Option("--format", help=_("{names}.").format(names=_(" or ").join(FORMATS)))],
         output: Annotated[
             Path | None,
             typer.Option(help="The file or folder to write; by default NAME.gguf or NAME-compressed-tensors, here."),

@@ -45,7 +45,10 @@ def register(app: typer.Typer) -> None:
             Path, typer.Argument(help="A folder, a file, or - for standard output. A .json file takes everything.")
         ],
         format: Annotated[
-            str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; by default what the file's name says.")
+            str | None,
+            typer.Option(
+                "--format", help=_("{names}; by default what the file's name says.").format(names=", ".join(FORMATS))
+            ),
         ] = None,
         chat: Annotated[list[str] | None, typer.Option("--chat", help="Only this one: its id, as listed.")] = None,
     ) -> None:

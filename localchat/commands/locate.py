@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from localchat import paths
+from localchat.commands.columns import padded
+from localchat.translation import _
 
 
 def register(app: typer.Typer) -> None:
@@ -12,11 +14,11 @@ def register(app: typer.Typer) -> None:
     def locate() -> None:
         """Print the folders and files that localchat uses."""
         places = {
-            "config": paths.config_file(),
-            "history": paths.history_file(),
-            "models": paths.models_dir(),
-            "cache": paths.cache_dir(),
-            "logs": paths.state_dir(),
+            _("config"): paths.config_file(),
+            _("history"): paths.history_file(),
+            _("models"): paths.models_dir(),
+            _("cache"): paths.cache_dir(),
+            _("logs"): paths.state_dir(),
         }
         for name, path in places.items():
-            print(f"{name:8} {path}")
+            print(padded(name, 8), path)

@@ -14,6 +14,7 @@ from rich.table import Table
 from localchat.errors import LocalChatError
 from localchat.hub.installed import InstalledModel
 from localchat.model.memory import USUAL_CONTEXT, free_memory, read_footprint
+from localchat.translation import _
 from localchat.ui.figures import size
 
 CONTEXTS = (USUAL_CONTEXT, 8192, 32768)
@@ -86,47 +87,51 @@ def print_facts(facts: Mapping[str, Any], console: Console) -> None:
         _print_passport(facts["passport"], console)
     elif not facts["damage"]:
         console.print(
-            "\nNot measured yet: what quantization cost, speed, peak memory. With the file or folder that it was made\n"
-            f"of at hand, `localchat models measure {facts['name']} --source PATH` measures them."
+            "\n"
+            + _(
+                "Not measured yet: what quantization cost, speed, peak memory. With the file or folder that it was "
+                "made\nof at hand, `localchat models measure {name} --source PATH` measures them."
+            ).format(name=facts["name"])
         )
 
 
 def _rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "name", facts["name"]
-    yield "title", facts["title"]
-    yield "damaged", facts["damage"]
+    yield _("name"), facts["name"]
+    yield _("title"), facts["title"]
+    yield _("damaged"), facts["damage"]
     if not facts["damage"]:
-        yield "architecture", f"{facts['architecture']}, {facts['parameters']:,} parameters"
-        yield (
-            "precision",
-            f"{facts['precision']}, {facts['bits_per_weight']:.2f} bits a weight, {size(facts['file_bytes'])}",
-        )
-        yield "method", facts["method"]
-        yield "context", f"{facts['context_length']:,} tokens"
-        yield "sampling", ", ".join(f"{key} {value}" for key, value in facts["sampling"].items())
-        yield "licence", facts["licence"]
-        yield "origin", facts["origin"]
-        yield "made from", ", ".join(f"{key} {value}" for key, value in facts["source"].items())
-        yield "installed", facts["created_at"]
-    yield "place", facts["path"]
+        parameters = _("{count} parameters").format(count=f"{facts['parameters']:,}")
+        yield _("architecture"), f"{facts['architecture']}, {parameters}"
+        bits = _("{bits} bits a weight").format(bits=f"{facts['bits_per_weight']:.2f}")
+        yield _("precision"), f"{facts['precision']}, {bits}, {size(facts['file_bytes'])}"
+        yield _("method"), _(facts["method"])
+        yield _("context"), _("{count} tokens").format(count=f"{facts['context_length']:,}")
+        yield _("sampling"), ", ".join(f"{key} {value}" for key, value in facts["sampling"].items())
+        yield _("licence"), facts["licence"]
+        yield _("origin"), facts["origin"]
+        yield _("made from"), ", ".join(f"{key} {value}" for key, value in facts["source"].items())
+        yield _("installed"), facts["created_at"]
+    yield _("place"), facts["path"]
 
 
 def _memory_table(memory: Mapping[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", title=f"Memory, with {size(memory['free'])} free now")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.title = _("Memory, with {free} free now").format(free=size(memory["free"]))
     table.title_justify, table.title_style = "left", "bold"
-    for column in ("context", "weights", "cache", "working", "program", "in all", ""):
+    for column in (_("context"), _("weights"), _("cache"), _("working"), _("program"), _("in all"), ""):
         table.add_column(column, justify="right", no_wrap=True)
     for plan in memory["plans"]:
         parts = (size(plan[part]) for part in ("weights", "cache", "working", "program", "total"))
-        table.add_row(f"{plan['context']:,}", *parts, "fits" if plan["fits"] else "does not fit now")
+        table.add_row(f"{plan['context']:,}", *parts, _("fits") if plan["fits"] else _("does not fit now"))
     return table
 
 
 def _print_passport(passport: Mapping[str, Any], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left", title_style="bold")
-    table.title = f"Against {passport['source']} in float32"
-    table.add_column("text", no_wrap=True)
-    for column in ("tokens", "mean KL", "p99 KL", "same top token", "perplexity", "source's own"):
+    table.title = _("Against {source} in float32").format(source=passport["source"])
+    table.add_column(_("text"), no_wrap=True)
+    titles = (_("tokens"), _("mean KL"), _("p99 KL"), _("same top token"), _("perplexity"), _("source's own"))
+    for column in titles:
         table.add_column(column, justify="right", no_wrap=True)
     for language, text in passport["texts"].items():
         table.add_row(
@@ -140,12 +145,22 @@ def _print_passport(passport: Mapping[str, Any], console: Console) -> None:
         )
     console.print()
     console.print(table)
-    console.print("\nSpeed and memory", style="bold")
-    console.print(
-        f"reads {passport['prefill_tokens_per_second']:,.0f} tokens/s, "
-        f"writes {passport['decode_tokens_per_second']:,.1f} tokens/s, "
-        f"loads in {passport['load_s']:.1f} s, peak memory {size(passport['peak_rss_bytes'])}\n"
-        f"({passport['kernel']} on {passport['device']}, {passport['threads']} threads)"
-    )
+    _print_speed(passport, console)
     texts = ", ".join(f"{text['text']} ({text['sha256'][:12]})" for text in passport["texts"].values())
-    console.print(f"\nMeasured {passport['measured_at']} on {texts}.", style="dim")
+    measured = _("Measured {when} on {texts}.").format(when=passport["measured_at"], texts=texts)
+    console.print(f"\n{measured}", style="dim")
+
+
+def _print_speed(passport: Mapping[str, Any], console: Console) -> None:
+    console.print("\n" + _("Speed and memory"), style="bold")
+    speeds = _("reads {reading} tokens/s, writes {writing} tokens/s, loads in {loading} s, peak memory {memory}")
+    console.print(
+        speeds.format(
+            reading=f"{passport['prefill_tokens_per_second']:,.0f}",
+            writing=f"{passport['decode_tokens_per_second']:,.1f}",
+            loading=f"{passport['load_s']:.1f}",
+            memory=size(passport["peak_rss_bytes"]),
+        )
+    )
+    where = _("({kernel} on {device}, {threads} threads)")
+    console.print(where.format(**{key: passport[key] for key in ("kernel", "device", "threads")}))

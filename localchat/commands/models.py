@@ -87,8 +87,10 @@ def _console() -> Console:
 def _list() -> None:
     installed = installed_models()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "precision", "size", "memory", "context"):
-        table.add_column(column, justify="left" if column in ("name", "precision") else "right", no_wrap=True)
+    for column in (_("name"), _("precision")):
+        table.add_column(column, no_wrap=True)
+    for column in (_("size"), _("memory"), _("context")):
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("")
     for model in installed:
         if model.damage:

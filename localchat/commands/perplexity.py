@@ -69,4 +69,5 @@ def register(app: typer.Typer) -> None:
                 )
             )
         else:
-            print(f"{result.perplexity:.4f} over {result.tokens_scored} tokens in {result.chunks} chunks")
+            over = _("{perplexity} over {tokens} tokens in {chunks} chunks")
+            print(over.format(perplexity=f"{result.perplexity:.4f}", tokens=result.tokens_scored, chunks=result.chunks))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
+from localchat.commands.columns import padded
 from localchat.commands.progress import ProgressLine, say
 from localchat.errors import LocalChatError
 from localchat.hub.catalogue import CatalogueEntry, catalogue, find
@@ -111,14 +113,18 @@ def _show(line: ProgressLine, progress: PullProgress) -> None:
 def _list() -> None:
     """The catalogue, one model a line."""
     here = {model.name for model in installed_models()}
-    line = "{:22} {:>11} {:>8} {:>8}  {:20} {:14} {}"
-    print(line.format("name", "to download", "on disk", "memory", "licence", "languages", "").rstrip())
+    print(_row(_("name"), (_("to download"), _("on disk"), _("memory")), _("licence"), _("languages"), ""))
     for entry in catalogue():
         sizes = map(_bytes, (entry.source.download_bytes, entry.installed_bytes, entry.memory_bytes))
         more = len(entry.languages) - 3
         languages = " ".join(entry.languages[:3]) + (f" +{more}" if more > 0 else "")
-        mark = "installed" if entry.name in here else ""
-        print(line.format(entry.name, *sizes, entry.licence, languages, mark).rstrip())
+        here_or_not = _("installed") if entry.name in here else ""
+        print(_row(entry.name, sizes, entry.licence, languages, here_or_not))
+
+
+def _row(name: str, sizes: Iterable[str], licence: str, languages: str, installed: str) -> str:
+    columns = " ".join(padded(size, width, right=True) for size, width in zip(sizes, (11, 8, 8), strict=True))
+    return f"{padded(name, 22)} {columns}  {padded(licence, 20)} {padded(languages, 14)} {installed}".rstrip()
 
 
 def _bytes(count: int) -> str:
@@ -138,10 +144,10 @@ def _detail(progress: PullProgress) -> str:
         return progress.note
     if progress.stage != "download" or not progress.total:
         return ""
-    parts = [f"{_bytes(progress.done)} of {_bytes(progress.total)}"]
+    parts = [_("{done} of {total}").format(done=_bytes(progress.done), total=_bytes(progress.total))]
     if progress.bytes_per_second:
         parts.append(f"{progress.bytes_per_second / 1e6:.1f} MB/s")
     if progress.seconds_left is not None:
         minutes, seconds = divmod(round(progress.seconds_left), 60)
-        parts.append(f"{minutes}:{seconds:02d} left")
+        parts.append(_("{time} left").format(time=f"{minutes}:{seconds:02d}"))
     return "  ".join(parts)

@@ -79,5 +79,5 @@ class _Shown:
         detail = ""
         if share - first > 0.02:
             minutes, seconds = divmod(round((now - began) * (1 - share) / (share - first)), 60)
-            detail = f"{minutes}:{seconds:02d} left"
+            detail = _("{time} left").format(time=f"{minutes}:{seconds:02d}")
         self._line.show(what, share, detail)

@@ -7,13 +7,14 @@ UTF-8, and what else people who write Chinese and English have: UTF-16 with or w
 from __future__ import annotations
 
 import codecs
+from dataclasses import dataclass
 
 _MARKED = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _LAYOUT = "\t\n\r\f\x08\x1b"
 """Controls that texts hold: white space, and the backspaces and colours of manual pages and logs."""
@@ -24,34 +25,49 @@ _SAMPLE = 100_000
 
 def decode(data: bytes) -> str | None:
     """The text, without a byte order mark; None when this is no text in an encoding that we know."""
+    found = recognized(data)
+    return found.text if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """A text, and how it is written as bytes: a mark, then `encoding` (a codec that writes no mark of its own)."""
+
+    text: str
+    encoding: str
+    mark: bytes = b""
+
+
+def recognized(data: bytes) -> Recognized | None:
+    """The text with its encoding; None when this is no text in an encoding that we know."""
     for mark, encoding in _MARKED:
         if data.startswith(mark):
-            return _strict(data, encoding)
+            return _read_as(data[len(mark) :], encoding, mark)
     if 0 in data:
         return _unmarked_utf16(data)
     for encoding, looks_right in (("utf-8", _is_text), ("gb18030", _is_chinese), ("cp1252", _is_western)):
-        text = _strict(data, encoding)
-        if text is not None and looks_right(text[:_SAMPLE]):
-            return text
+        found = _read_as(data, encoding)
+        if found is not None and looks_right(found.text[:_SAMPLE]):
+            return found
     return None
 
 
-def _strict(data: bytes, encoding: str) -> str | None:
+def _read_as(data: bytes, encoding: str, mark: bytes = b"") -> Recognized | None:
     try:
-        return data.decode(encoding)
+        return Recognized(data.decode(encoding), encoding, mark)
     except UnicodeError:
         return None
 
 
-def _unmarked_utf16(data: bytes) -> str | None:
+def _unmarked_utf16(data: bytes) -> Recognized | None:
     """In two-byte units, spaces, line feeds and Latin letters have a zero in the same half, which few others have."""
     little = data[1::2].count(0) > data[0::2].count(0)
-    text = _strict(data, "utf-16-le" if little else "utf-16-be")
-    if text is None or "\0" in text:
+    found = _read_as(data, "utf-16-le" if little else "utf-16-be")
+    if found is None or "\0" in found.text:
         return None
-    sample = text[:_SAMPLE]
+    sample = found.text[:_SAMPLE]
     usual = sum(1 for char in sample if char < "\u0250" or _is_gb2312(char))
-    return text if _is_text(sample) and usual >= 0.9 * len(sample) else None
+    return found if _is_text(sample) and usual >= 0.9 * len(sample) else None
 
 
 def _is_text(text: str) -> bool:

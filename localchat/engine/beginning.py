@@ -10,17 +10,26 @@ from localchat.text.tokenizer import Piece, Tokenizer
 
 
 def encode_up_to(
-    text: ChatText, line: Sequence[int], messages: Sequence[Message], prefill: str, thinking: str = ""
+    text: ChatText,
+    line: Sequence[int],
+    messages: Sequence[Message],
+    prefill: str,
+    thinking: str = "",
+    think: bool | None = None,
 ) -> list[int]:
     """Token ids of a conversation, and of the thinking and the text with which the reply begins.
 
     Args:
         line: prompt and reply that the model read and wrote last, from which the reply's ids are taken if they fit.
+        think: see `ChatText.encode`. Thinking that is there already was switched on when it was written.
 
     Raises:
         BadTemplate: the template refuses this conversation.
+        InvalidSetting: the template cannot be told whether to think.
     """
-    prompt = text.encode(messages)
+    if thinking and text.template.switch is not None:
+        think = True
+    prompt = text.encode(messages, think)
     prompt += _thinking_ids(text, text.thinks_after(prompt), thinking, ended=bool(prefill))
     written = line[len(prompt) :] if prefill and list(line[: len(prompt)]) == prompt else ()
     return prompt + beginning_ids(text.tokenizer, prefill, written)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from threading import Event as StopSignal
@@ -19,15 +19,18 @@ from threading import Event as StopSignal
 import torch
 
 from localchat.engine.beginning import encode_up_to
+from localchat.engine.circumstances import circumstances, recorded
 from localchat.engine.context import fit
-from localchat.engine.generate import Generation, prefill_steps
+from localchat.engine.digests import Digests
 from localchat.engine.kv_cache import KVCache, cache_for
-from localchat.engine.reply_text import ReplyText
+from localchat.engine.open_model import OpenModel
+from localchat.engine.probabilities import Watched
+from localchat.engine.replay import replay
+from localchat.engine.reply import Reply
 from localchat.engine.sampling import Sampler
 from localchat.errors import BadTemplate, LocalChatError, Stopped
 from localchat.messages import (
     Event,
-    FinishReason,
     LoadProgress,
     Message,
     ModelInfo,
@@ -36,15 +39,14 @@ from localchat.messages import (
     PromptSize,
     ReplyDone,
     ReplyOptions,
-    SamplingOptions,
     TextDelta,
     sampling_options,
 )
 from localchat.model.decoder import Check
 from localchat.model.device import configure_threads
 from localchat.model.load import LoadedModel, load_model
+from localchat.recording import Recording, Replayed, ReplyRecorded, TokenChosen
 from localchat.text.chat_text import ChatText, load_chat_text
-from localchat.text.thinking import Part
 from localchat.translation import _, mark
 
 WARM_UP = (Message("user", "Hello"),)
@@ -52,29 +54,11 @@ WARM_UP = (Message("user", "Hello"),)
 prompt of the model's own template, whose keys and values stay in the cache."""
 
 
-@dataclass(slots=True)
-class _Model:
-    """A model that is ready to answer.
-
-    Attributes:
-        cache: keys and values of the conversation that was answered last.
-        token_ids: the ids that the cache holds, in order.
-        line: prompt and reply that came last; the reply's last token is not in the cache.
-    """
-
-    loaded: LoadedModel
-    text: ChatText
-    info: ModelInfo
-    cache: KVCache
-    token_ids: list[int]
-    line: list[int]
-
-
 class Engine:
     """One loaded model and the cache of one conversation."""
 
     def __init__(self) -> None:
-        self._model: _Model | None = None
+        self._model: OpenModel | None = None
 
     def load(
         self,
@@ -124,8 +108,9 @@ class Engine:
             context_length=loaded.context_length,
             load_s=time.perf_counter() - began,
             sampling=loaded.sampling,
+            thinking_switch=text.template.switch is not None,
         )
-        self._model = _Model(loaded, text, info, cache, token_ids, token_ids[:])
+        self._model = OpenModel(loaded, text, info, cache, token_ids, token_ids[:], Digests(path, text))
         return info
 
     def unload(self) -> None:
@@ -140,14 +125,15 @@ class Engine:
     def reply(
         self, messages: Sequence[Message], options: ReplyOptions, *, stop: StopSignal | None = None
     ) -> Iterator[Event]:
-        """Answer the last message: `PromptFitted`, `PromptProgress`..., `TextDelta`..., `ReplyDone`.
+        """Answer the last message: `PromptFitted`, `PromptProgress`..., `TextDelta`..., `ReplyRecorded`, `ReplyDone`.
 
-        What the cache already holds of the prompt is not read again. A stop ends the reply with its text so far.
+        Where probabilities are asked for, `TokenChosen` comes before the text that a token completes. What the cache
+        already holds of the prompt is not read again. A stop ends the reply with its text so far.
 
         Raises:
             ContextOverflow: the last message is too long for the model.
             BadTemplate: the model's template refuses this conversation.
-            InvalidSetting: a sampling option is out of its range.
+            InvalidSetting: a sampling option is out of its range, or `think` is set and the model has no such switch.
         """
         model = self._ready()
         began = time.perf_counter()
@@ -155,13 +141,17 @@ class Engine:
         sampling = sampling_options({**model.loaded.sampling, **options.sampling})
         if sampling.seed is None:
             sampling = replace(sampling, seed=secrets.randbits(32))
-        encode = partial(encode_up_to, model.text, model.line, prefill=options.prefill, thinking=options.thinking)
+        begin = partial(encode_up_to, prefill=options.prefill, thinking=options.thinking, think=options.think)
+        encode = partial(begin, model.text, model.line)
         fitted = fit(messages, encode, model.info.context_length, options.max_tokens)
         prompt = fitted.token_ids
-        cached = _rewind(model, prompt)
+        cached = model.rewind(prompt)
+        model.digests.begin()
         yield PromptFitted(len(prompt), cached, fitted.left_out, model.info.context_length)
 
-        reply = _Reply(model, options, sampling, prompt)
+        sampler, alternatives = Sampler(sampling, prompt), options.probabilities
+        watched = Watched(sampler, model.text.tokenizer, alternatives) if alternatives else sampler
+        reply = Reply(model, options, watched, prompt)
         first_token_at = 0.0
         try:
             for done in reply.read_prompt(cached, check):
@@ -170,13 +160,19 @@ class Engine:
                 first_token_at = first_token_at or time.perf_counter()
                 speed = _rate(reply.tokens - 1, time.perf_counter() - first_token_at)
                 for part in parts:
-                    yield TextDelta(part.text, reply.tokens, speed, part.thinking)
+                    if isinstance(part, TokenChosen):
+                        yield part
+                    else:
+                        yield TextDelta(part.text, reply.tokens, speed, part.thinking)
         except Stopped:
             reply.finish_reason = "stopped"
         ended = time.perf_counter()
         first_token_at = first_token_at or ended
         for part in reply.text.rest():
             yield TextDelta(part.text, reply.tokens, _rate(reply.tokens - 1, ended - first_token_at), part.thinking)
+        around = circumstances(model, wait=reply.finish_reason != "stopped")
+        recording = recorded(prompt, reply.written, sampling, around, ended=reply.ended, chosen=reply.chosen)
+        yield ReplyRecorded(asdict(recording))
         yield ReplyDone(
             finish_reason=reply.finish_reason,
             prompt_tokens=len(prompt),
@@ -194,77 +190,19 @@ class Engine:
             thinking_seconds=reply.text.thinking_seconds,
         )
 
-    def _ready(self) -> _Model:
+    def replay(self, recording: Recording, *, stop: StopSignal | None = None) -> Iterator[PromptProgress | Replayed]:
+        """Make a recorded reply again, as far as it stays the same: `PromptProgress`..., `Replayed`.
+
+        Raises:
+            Stopped: `stop` was set.
+            InvalidSetting: it was recorded with other tokens or options than this model and this version have.
+        """
+        return replay(self._ready(), recording, _checker(stop))
+
+    def _ready(self) -> OpenModel:
         if self._model is None:
             raise LocalChatError(_("No model is loaded."), _("Choose one first."))
         return self._model
-
-
-class _Reply:
-    """One reply while it is being written: from prompt ids to text that is safe to show."""
-
-    def __init__(self, model: _Model, options: ReplyOptions, sampling: SamplingOptions, prompt: list[int]) -> None:
-        self.tokens = 0
-        self.finish_reason: FinishReason = "stop"
-        self._model = model
-        self._prompt = prompt
-        self._max_tokens = options.max_tokens
-        self._sampler = Sampler(sampling, prompt)
-        opened = not options.prefill and (bool(options.thinking) or model.text.thinks_after(prompt))
-        self.text = ReplyText(model.text, options.stop, opened=opened, goes_on=bool(options.prefill))
-        self._logits: torch.Tensor | None = None
-
-    def read_prompt(self, cached: int, check: Check) -> Iterator[int]:
-        """Prefill what is new of the prompt; yields how many tokens were read."""
-        model = self._model
-        try:
-            steps = prefill_steps(model.loaded.decoder, model.cache, self._prompt[cached:], check=check)
-            for done, self._logits in steps:
-                yield done
-        finally:  # whatever was read is known, even when the rest was stopped
-            model.line = self._prompt
-            model.token_ids = self._prompt[: model.cache.length]
-
-    def write(self, check: Check) -> Iterator[list[Part]]:
-        """Decode; yields for every token the text that it completes, often a word, sometimes none."""
-        model = self._model
-        assert self._logits is not None
-        tokens = Generation(
-            model.loaded.decoder,
-            model.cache,
-            self._logits,
-            self._sampler,
-            stop_ids=model.text.tokenizer.stop_ids,
-            max_tokens=self._max_tokens,
-            check=check,
-        )
-        written: list[int] = []
-        try:
-            for token in tokens:
-                self.tokens += 1
-                written.append(token)
-                yield self.text.push(token)
-                if self.text.ended:
-                    return
-        finally:
-            model.line = self._prompt + written
-            model.token_ids = model.line[: model.cache.length]
-        self.finish_reason = tokens.finish_reason or "stop"
-
-
-def _rewind(model: _Model, prompt: list[int]) -> int:
-    """Cut the cache back to what it shares with `prompt`, or further; returns how many tokens need no reading.
-
-    The last token is always read again: its logits begin the reply.
-    """
-    shared = 0
-    for known, wanted in zip(model.token_ids, prompt[:-1], strict=False):
-        if known != wanted:
-            break
-        shared += 1
-    kept = model.cache.truncate(shared)
-    del model.token_ids[kept:]
-    return kept
 
 
 @torch.inference_mode()

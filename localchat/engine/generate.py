@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from localchat.engine.kv_cache import KVCache
-from localchat.engine.sampling import Sampler
 from localchat.messages import FinishReason
 from localchat.model.decoder import Check, Forward
 
@@ -62,6 +62,16 @@ def _chunk(speed: float, layers: int) -> int:
     return max((size for size in _CHUNKS if size <= most), default=_CHUNKS[0])
 
 
+class Chooser(Protocol):
+    """Who says what the next token is, such as `localchat.engine.sampling.Sampler`."""
+
+    def sample(self, logits: Tensor, /) -> int:
+        """The next token, from logits float32 [V]."""
+
+    def accept(self, token: int, /) -> None:
+        """`token` is now part of the reply."""
+
+
 class Generation(Iterator[int]):
     """The tokens of one reply, the first of them drawn from `logits`, each computed when it is asked for.
 
@@ -82,7 +92,7 @@ class Generation(Iterator[int]):
         decoder: Forward,
         cache: KVCache,
         logits: Tensor,
-        sampler: Sampler,
+        sampler: Chooser,
         *,
         stop_ids: Collection[int],
         max_tokens: int | None = None,

@@ -94,7 +94,7 @@ class Server:
             case "measure":
                 yield engine.measure([Message(**m) for m in request["messages"]])
             case unknown:
-                raise LocalChatError(f"The engine knows no request {unknown!r}.")
+                raise LocalChatError(_("The engine knows no request {unknown!r}.").format(unknown=unknown))
 
     @staticmethod
     def _speak(language: str) -> None:

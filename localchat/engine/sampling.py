@@ -133,6 +133,28 @@ class Sampler:
         Raises:
             BadLogits: no logit is finite, or one is not a number or plus infinity.
         """
+        values, k, penalties = self._penalized(logits)
+        if self.options.temperature == 0:
+            return _greedy(values, penalties)
+        ids, depths = self._kept(values, k, penalties)
+        return int(ids[draw(depths, next(self._uniforms))])
+
+    def distribution(self, logits: Tensor) -> tuple[Ids, Floats]:
+        """The tokens that `sample` may choose, and with what probabilities; draws nothing."""
+        values, k, penalties = self._penalized(logits)
+        if self.options.temperature == 0:
+            return np.array([_greedy(values, penalties)]), np.ones(1)
+        ids, depths = self._kept(values, k, penalties)
+        weights = np.exp(-depths.astype(np.float64))
+        return np.asarray(ids), weights / weights.sum()
+
+    def accept(self, token: int) -> None:
+        """`token` is now part of the reply: penalties count it."""
+        if self._penalties is not None:
+            self._penalties.accept(token)
+
+    def _penalized(self, logits: Tensor) -> tuple[Floats, int, _Penalties | None]:
+        """The logits, how many of the likeliest stay (0: all), and the penalties that were not applied to them yet."""
         values: Floats = logits.numpy(force=True)
         options, penalties = self.options, self._penalties
         k = 1 if options.temperature == 0 else options.top_k
@@ -141,33 +163,27 @@ class Sampler:
         if penalties is not None:
             penalties.count(len(values))
             if not (k and penalties.only_lower):
-                values, penalties = penalties.apply(values, slice(None)), None
-        if options.temperature == 0:
-            return _greedy(values, penalties)
-        return self._draw(values, k, penalties)
+                return penalties.apply(values, slice(None)), k, None
+        return values, k, penalties
 
-    def accept(self, token: int) -> None:
-        """`token` is now part of the reply: penalties count it."""
-        if self._penalties is not None:
-            self._penalties.accept(token)
-
-    def _draw(self, logits: Floats, k: int, penalties: _Penalties | None) -> int:
+    def _kept(self, logits: Floats, k: int, penalties: _Penalties | None) -> tuple[Ids | range, Floats]:
+        """The tokens that the filters leave, and their depths."""
         options, total = self.options, None
         if k:
-            ids, kept = _likeliest(logits, k, penalties)
+            ids, kept = likeliest(logits, k, penalties)
             depths = apply_temperature(kept, options.temperature)
         else:
             most_likely(logits)
             depths = apply_temperature(logits, options.temperature)
             if options.top_p == 1 and options.min_p == 0:
-                return draw(depths, next(self._uniforms))
+                return range(len(logits)), depths
             total = float(np.exp(-depths).sum(dtype=np.float64))
             ids = _likely_enough(depths, total, options)
             depths = depths[ids]
         order = depths.argsort(kind="stable")  # of equals the lowest id first
         depths = top_k(depths[order], k)
         depths = min_p(top_p(depths, options.top_p, total), options.min_p)
-        return int(ids[order[draw(depths, next(self._uniforms))]])
+        return ids[order[: len(depths)]], depths
 
 
 class _Penalties:
@@ -227,7 +243,7 @@ def _check(largest: float) -> None:
 def _greedy(logits: Floats, penalties: _Penalties | None) -> int:
     if penalties is None:
         return most_likely(logits)
-    ids, kept = _likeliest(logits, 1, penalties)
+    ids, kept = likeliest(logits, 1, penalties)
     return int(ids[kept.argmax()])
 
 
@@ -241,7 +257,7 @@ def _likely_enough(depths: Floats, total: float, options: SamplingOptions) -> Id
     return (depths <= -math.log(least)).nonzero()[0]
 
 
-def _likeliest(logits: Floats, k: int, penalties: _Penalties | None) -> tuple[Ids, Floats]:
+def likeliest(logits: Floats, k: int, penalties: _Penalties | None) -> tuple[Ids, Floats]:
     """Ids, ascending, and penalized logits of some tokens among which are the k likeliest and their equals.
 
     The penalties only lower logits here. So when k of the tokens looked at reach `least` in spite of them, no other

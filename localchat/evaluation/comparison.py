@@ -17,6 +17,7 @@ from localchat.model.device import configure_threads
 from localchat.model.load import LoadedModel, load_model
 from localchat.text.chat_text import load_chat_text
 from localchat.text.tokenizer import Tokenizer
+from localchat.translation import _
 
 
 def compare_models(
@@ -42,7 +43,7 @@ def compare_models(
     """
     benches = []
     for number, path in enumerate((a, b)):
-        on_progress("Measuring the speed", number / 2)
+        on_progress(_("Measuring the speed"), number / 2)
         benches.append(bench_apart(path))
     configure_threads()
     one, other = load_model(a), load_model(b)
@@ -51,14 +52,18 @@ def compare_models(
     divergence = None
     if ids == other_ids and one.spec.vocab_size == other.spec.vocab_size:
         if context > (longest := min(one.spec.context_length, other.spec.context_length)):
-            raise InvalidSetting(f"The context is {context} tokens, but must be at most {longest}.")
+            raise InvalidSetting(
+                _("The context is {context} tokens, but must be at most {longest}.").format(
+                    context=context, longest=longest
+                )
+            )
         result = measure_divergence(
             one.decoder,
             other.decoder,
             text_chunks(ids, context, chunks, begin_id(tokenizers[0])),
             reference_cache=lambda: cache_for(one, context),
             model_cache=lambda: cache_for(other, context),
-            on_progress=lambda fraction: on_progress("Comparing", fraction),
+            on_progress=lambda fraction: on_progress(_("Comparing"), fraction),
         )
         divergence = {key: value for key, value in asdict(result).items() if "perplexity" not in key}
         perplexities = [result.reference_perplexity, result.perplexity]
@@ -89,5 +94,5 @@ def _perplexity(
         context=context,
         chunks=chunks,
         bos_id=begin_id(tokenizer),
-        on_chunk=lambda so_far: on_progress(f"Scoring {model.name}", so_far.chunks / total),
+        on_chunk=lambda so_far: on_progress(_("Scoring {name}").format(name=model.name), so_far.chunks / total),
     ).perplexity

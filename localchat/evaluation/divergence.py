@@ -19,6 +19,7 @@ from localchat.engine.kv_cache import KVCache
 from localchat.errors import BadLogits
 from localchat.evaluation.perplexity import scored_blocks, scored_tokens
 from localchat.model.decoder import Check, Forward
+from localchat.translation import _
 
 _ROWS = 16  # distributions in float64 at a time: 20 MB each for a vocabulary of 150,000
 
@@ -77,7 +78,7 @@ def measure_divergence(
                 scored_blocks(decoder, cache, ids, check=check)
                 for decoder, cache in zip((reference, model), caches, strict=True)
             )
-            for (wanted, targets), (found, _) in zip(*blocks, strict=True):
+            for (wanted, targets), (found, _targets) in zip(*blocks, strict=True):
                 yield wanted, found, targets
 
     return compare_logits(comparisons(), sum(map(scored_tokens, chunks)), on_progress)
@@ -105,7 +106,9 @@ def compare_logits(
         on_progress(scored / total)
     kl = torch.cat(divergences)
     if not math.isfinite(losses + reference_losses) or not bool(kl.isfinite().all()):
-        raise BadLogits("A model computed something that is no number.", "Its weights may be damaged: get it again.")
+        raise BadLogits(
+            _("A model computed something that is no number."), _("Its weights may be damaged: get it again.")
+        )
     return Divergence(
         tokens=scored,
         mean_kl=float(kl.mean()),

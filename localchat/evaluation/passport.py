@@ -28,6 +28,7 @@ from localchat.model.sources import WeightSource, open_source
 from localchat.paths import assets_dir
 from localchat.text.chat_text import load_chat_text
 from localchat.text.tokenizer import Tokenizer
+from localchat.translation import _
 
 LANGUAGES = ("en", "zh")
 """Of `assets/passport`: a text each."""
@@ -83,7 +84,7 @@ def measure_passport(
     """
     measured_at = datetime.now(UTC).isoformat(timespec="seconds")
     texts = _divergences(open_source(source), folder, chunks, on_progress, check)
-    on_progress("Measuring the speed", 0.0)
+    on_progress(_("Measuring the speed"), 0.0)
     bench = bench_apart(folder, check=check)
     return {
         "measured_at": measured_at,
@@ -100,9 +101,10 @@ def _divergences(
     model = load_model(folder, check=check)
     if source.spec.vocab_size != model.spec.vocab_size:
         raise InvalidSetting(
-            f"{model.name} has a vocabulary of {model.spec.vocab_size:,} tokens, and its source one of "
-            f"{source.spec.vocab_size:,}.",
-            "Name the weights that the model was made of.",
+            _("{name} has a vocabulary of {vocab_size} tokens, and its source one of {source_size}.").format(
+                name=model.name, vocab_size=f"{model.spec.vocab_size:,}", source_size=f"{source.spec.vocab_size:,}"
+            ),
+            _("Name the weights that the model was made of."),
         )
     configure_threads()  # loading left torch a single thread, and the source is read by torch
     tokenizer = load_chat_text(folder).tokenizer
@@ -110,7 +112,7 @@ def _divergences(
     read = {language: _chunks(tokenizer, content.decode(), most) for language, content in contents.items()}
     every = [chunk for parts in read.values() for chunk in parts]
     reference = Reference(
-        source, every, on_progress=lambda fraction: on_progress("Reading with the source", fraction), check=check
+        source, every, on_progress=lambda fraction: on_progress(_("Reading with the source"), fraction), check=check
     )
     texts: dict[str, dict[str, Any]] = {}
     first = 0
@@ -119,7 +121,9 @@ def _divergences(
         result = compare_logits(
             comparisons,
             sum(map(scored_tokens, parts)),
-            lambda fraction, language=language: on_progress(f"Comparing, {language}", fraction),  # type: ignore[misc]
+            lambda fraction, language=language: on_progress(
+                _("Comparing, {language}").format(language=language), fraction
+            ),  # type: ignore[misc]
         )
         texts[language] = {
             "text": f"passport/{language}.txt",

@@ -20,6 +20,7 @@ from localchat.errors import InvalidSetting
 from localchat.model.decoder import Check, Forward
 from localchat.model.load import LoadedModel
 from localchat.text.tokenizer import Tokenizer
+from localchat.translation import _
 
 _BLOCK = 128  # tokens whose logits are held at a time: 80 MB for a vocabulary of 150,000
 
@@ -60,7 +61,9 @@ def measure_perplexity(
     """
     if not 4 <= context <= model.spec.context_length:
         raise InvalidSetting(
-            f"The context is {context} tokens, but must be from 4 to {model.spec.context_length}, the model's own."
+            _("The context is {context} tokens, but must be from 4 to {context_length}, the model's own.").format(
+                context=context, context_length=model.spec.context_length
+            )
         )
     total, scored = 0.0, 0
     cache = cache_for(model, context)
@@ -86,7 +89,11 @@ def text_chunks(
     """
     available = len(token_ids) // context
     if not available:
-        raise InvalidSetting(f"The text has {len(token_ids)} tokens, fewer than one chunk of {context}.")
+        raise InvalidSetting(
+            _("The text has {count} tokens, fewer than one chunk of {context}.").format(
+                count=len(token_ids), context=context
+            )
+        )
     chunks = [
         list(token_ids[start * context : (start + 1) * context]) for start in range(min(count or available, available))
     ]

@@ -21,6 +21,7 @@ from localchat.messages import SamplingOptions
 from localchat.model.decoder import DecoderLayer
 from localchat.model.load import LoadedModel
 from localchat.model.plan import Plan
+from localchat.translation import _
 from quant.kernels import native
 from quant.linear import QuantLinear
 
@@ -91,7 +92,11 @@ def measure_profile(model: LoadedModel, prompt: list[int], generate: int) -> Pro
     """
     plan = model.decoder
     if not isinstance(plan, Plan):
-        raise InvalidSetting(f"{model.name} runs on {model.kernel}; only the CPU kernels can be profiled.")
+        raise InvalidSetting(
+            _("{name} runs on {kernel}; only the CPU kernels can be profiled.").format(
+                name=model.name, kernel=model.kernel
+            )
+        )
     cache = NativeKVCache(model.spec, len(prompt) + generate)
     ids = torch.tensor(prompt)
     plan.times()
@@ -105,7 +110,7 @@ def measure_profile(model: LoadedModel, prompt: list[int], generate: int) -> Pro
     elapsed = time.perf_counter() - began
     reading = _parts(plan, plan.times(), elapsed, len(prompt), sum(range(1, len(prompt) + 1)), reads_once=True)
     elapsed = sampling = 0.0
-    for _ in range(generate):
+    for _round in range(generate):
         began = time.perf_counter()
         token = torch.tensor([sampler.sample(logits)])
         sampled = time.perf_counter()

@@ -21,6 +21,7 @@ from localchat.errors import InvalidSetting, LocalChatError
 from localchat.messages import SamplingOptions
 from localchat.model.decoder import Check
 from localchat.model.load import LoadedModel
+from localchat.translation import _
 
 _LOOK_S = 0.1  # between two looks at whether to go on
 
@@ -55,17 +56,21 @@ def measure_speed(
     """
     needed = len(prompt) + generate
     if needed > model.spec.context_length:
-        raise InvalidSetting(f"{needed} tokens are asked for, but the model's context is {model.spec.context_length}.")
+        raise InvalidSetting(
+            _("{needed} tokens are asked for, but the model's context is {context_length}.").format(
+                needed=needed, context_length=model.spec.context_length
+            )
+        )
     cache = cache_for(model, needed)
     prefill, decode, first = [], [], []
     for number in range(repeat + 1):
         cache.truncate(0)
         sampler = Sampler(SamplingOptions(temperature=0.0))
         began = time.perf_counter()
-        *_, (_, logits) = prefill_steps(model.decoder, cache, prompt)
+        *_earlier, (_count, logits) = prefill_steps(model.decoder, cache, prompt)
         token = sampler.sample(logits)
         read = time.perf_counter()
-        for _ in range(generate):
+        for _round in range(generate):
             token = sampler.sample(model.decoder(torch.tensor([token]), cache))
         ended = time.perf_counter()
         if number:  # the first round warms up
@@ -104,7 +109,11 @@ def bench_apart(model: Path, *, repeat: int = 3, check: Check = lambda: None) ->
             raise
         answer, complaint = process.communicate()
     if process.returncode:
-        raise LocalChatError(f"The speed could not be measured: {complaint.strip().removeprefix('localchat: ')}")
+        raise LocalChatError(
+            _("The speed could not be measured: {complaint}").format(
+                complaint=complaint.strip().removeprefix("localchat: ")
+            )
+        )
     result: dict[str, Any] = json.loads(answer)
     return result
 

@@ -40,6 +40,7 @@ from localchat.export.precision import common_spec, converted, converts_exactly,
 from localchat.model.configuration import spec_from_huggingface
 from localchat.model.decoder import Weight
 from localchat.model.families import tensor_plan
+from localchat.translation import _
 from localchat.weights.safetensors_file import INDEX_NAME, SINGLE_NAME
 from localchat.weights.safetensors_writer import write_safetensors
 from quant.spec import QuantSpec
@@ -56,7 +57,7 @@ def write_compressed(
     """Write the folder `path`; returns sentences for the user on what is in it. As `write_gguf`."""
     spec, weights = model.spec, model.weights
     if spec.num_experts:
-        raise UnsupportedModel("Mixtures of experts cannot be exported to compressed-tensors.")
+        raise UnsupportedModel(_("Mixtures of experts cannot be exported to compressed-tensors."))
     config = huggingface_config(spec)
     plan = targets(spec, "huggingface")
     held = _held(plan, weights)
@@ -117,14 +118,18 @@ class _Writer:
 
     def notes(self) -> list[str]:
         notes = [
-            f"{self._exact} matrices keep their weights; {self._dense}, with the vocabulary, are float16, which rounds "
-            "a weight to 11 bits."
+            _(
+                "{exact} matrices keep their weights; {dense}, with the vocabulary, are float16, which rounds a weight "
+                "to 11 bits."
+            ).format(exact=self._exact, dense=self._dense)
         ]
         if self._rounded:
             change = 100 * (self._change / max(self._size, 1e-30)) ** 0.5
             notes.append(
-                f"{self._rounded} have minimums, or scales for themselves, that the format cannot hold: they are int8, "
-                f"and their weights change by {change:.2f} %."
+                _(
+                    "{rounded} have minimums, or scales for themselves, that the format cannot hold: they are int8, "
+                    "and their weights change by {change} %."
+                ).format(rounded=self._rounded, change=f"{change:.2f}")
             )
         return notes
 

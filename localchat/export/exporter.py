@@ -15,6 +15,7 @@ from localchat.export.formats import Format
 from localchat.export.gguf import write_gguf
 from localchat.export.model import open_for_export
 from localchat.export.output import check_output
+from localchat.translation import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ def export_model(
         StorageFailed: the disk is full, or cannot be written.
     """
     if not folder.is_dir():
-        raise InvalidSetting(f"{folder} is not an installed model.", f"Install it first: localchat import {folder}")
+        raise InvalidSetting(
+            _("{folder} is not an installed model.").format(folder=folder),
+            _("Install it first: localchat import {folder}").format(folder=folder),
+        )
     write, ending, replaceable = _WRITERS[format]
     path = (output or Path(f"{folder.name}{ending}")).expanduser()
     check_output(path, force=force, replaceable=replaceable)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from localchat.errors import InvalidSetting
+from localchat.translation import _
 
 Format = Literal["gguf", "compressed-tensors"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -19,4 +20,7 @@ def as_format(name: str) -> Format:
     for format in FORMATS:
         if format == name:
             return format
-    raise InvalidSetting(f"There is no format {name!r} to export to.", f"Take {' or '.join(FORMATS)}.")
+    raise InvalidSetting(
+        _("There is no format {name!r} to export to.").format(name=name),
+        _("Take {formats}.").format(formats=_(" or ").join(FORMATS)),
+    )

@@ -24,6 +24,7 @@ from localchat.export.output import unfinished
 from localchat.export.precision import converts_exactly, in_common
 from localchat.model.decoder import Weight
 from localchat.model.gguf_configuration import spec_from_gguf
+from localchat.translation import _
 from localchat.weights.gguf_file import TensorInfo
 from quant.tensor import QuantTensor
 
@@ -150,11 +151,13 @@ def _general(model: OpenedModel, tensors: Mapping[str, TensorInfo]) -> dict[str,
 
 def _types_sentence(plan: Sequence[Target], tensors: Mapping[str, TensorInfo], weights: Mapping[str, Weight]) -> str:
     matrices = Counter(info.type for info in tensors.values() if len(info.shape) > 1)
-    held = ", ".join(f"{count} as {kind}" for kind, count in matrices.most_common())
+    held = ", ".join(_("{count} as {kind}").format(count=count, kind=kind) for kind, count in matrices.most_common())
     changed = [target.name for target in plan if not _is_exact(target, weights)]
     if not changed:
-        return f"Matrices: {held}. No weight is changed."
-    return f"Matrices: {held}. The weights of {len(changed)} are rounded a little, among them {changed[0]}."
+        return _("Matrices: {held}. No weight is changed.").format(held=held)
+    return _("Matrices: {held}. The weights of {count} are rounded a little, among them {name}.").format(
+        held=held, count=len(changed), name=changed[0]
+    )
 
 
 def _is_exact(target: Target, weights: Mapping[str, Weight]) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 from localchat.errors import UnsupportedModel
 from localchat.model.family_table import family
 from localchat.model.spec import ModelSpec
+from localchat.translation import _
 
 _READS_ROPE_FREQS = frozenset({"llama"})
 _READS_LONG_FACTORS = frozenset({"phi3"})
@@ -30,7 +31,11 @@ def rope_tensors(spec: ModelSpec) -> dict[str, Tensor]:
     elif long is None and short is not None and architecture in _READS_ROPE_FREQS:
         factors = {"rope_freqs": short}
     else:
-        raise UnsupportedModel(f"llama.cpp cannot scale the rope of models of the family {spec.family} as this does.")
+        raise UnsupportedModel(
+            _("llama.cpp cannot scale the rope of models of the family {family} as this does.").format(
+                family=spec.family
+            )
+        )
     return {f"{name}.weight": torch.tensor(values, dtype=torch.float32) for name, values in factors.items()}
 
 

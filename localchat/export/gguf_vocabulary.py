@@ -17,6 +17,7 @@ from localchat.text.load import tokenizer_from_gguf
 from localchat.text.pre_tokenizers import pre_tokenizer, rule_names
 from localchat.text.tokenizer import Tokenizer
 from localchat.text.vocabulary_spec import VocabularySpec, end_ids
+from localchat.translation import _
 
 Metadata = dict[str, Any]
 
@@ -46,13 +47,15 @@ def vocabulary_metadata(text: ChatText, rows: int) -> tuple[Metadata, list[str]]
     if tokenizer_json.FILE in files:
         data = json.loads(files[tokenizer_json.FILE])
         if data["model"].get("type") != "BPE":
-            raise UnsupportedModel(f"A GGUF file cannot hold a tokenizer of the kind {data['model'].get('type')!r}.")
+            raise UnsupportedModel(
+                _("A GGUF file cannot hold a tokenizer of the kind {kind!r}.").format(kind=data["model"].get("type"))
+            )
         if tokenizer.spec.spelling == "byte_letters":
             library = tokenizer_json.library_tokenizer(files[tokenizer_json.FILE])
             keys = {"pre": _rule_name(library, bool(data["model"].get("ignore_merges")))}
             keys |= _byte_level(data, tokenizer.spec, rows)
             if data.get("normalizer") is not None:
-                notes.append("A GGUF file cannot say how text is normalized before it is cut into tokens.")
+                notes.append(_("A GGUF file cannot say how text is normalized before it is cut into tokens."))
         else:
             keys = _from_merges(data, tokenizer.spec, rows)
     else:
@@ -62,10 +65,10 @@ def vocabulary_metadata(text: ChatText, rows: int) -> tuple[Metadata, list[str]]
     metadata = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
     if tokenizer.spec.space_prefix == "first":
         notes.append(
-            "A GGUF file cannot say that a space belongs before the first word only, not after control tokens."
+            _("A GGUF file cannot say that a space belongs before the first word only, not after control tokens.")
         )
     if any(token.strip_left or token.strip_right for token in tokenizer.spec.control):
-        notes.append("A GGUF file cannot say that white space beside some control tokens is dropped.")
+        notes.append(_("A GGUF file cannot say that white space beside some control tokens is dropped."))
     if not text.template.is_fallback:
         metadata["tokenizer.chat_template"] = text.template.source
     _check(tokenizer, metadata)
@@ -75,7 +78,9 @@ def vocabulary_metadata(text: ChatText, rows: int) -> tuple[Metadata, list[str]]
 def _check(tokenizer: Tokenizer, metadata: Metadata) -> None:
     again = tokenizer_from_gguf(metadata)
     if again.encode(_PROBE) != tokenizer.encode(_PROBE) or again.stop_ids != tokenizer.stop_ids:
-        raise UnsupportedModel("A GGUF file cannot hold this model's tokenizer: it would cut text into other tokens.")
+        raise UnsupportedModel(
+            _("A GGUF file cannot hold this model's tokenizer: it would cut text into other tokens.")
+        )
 
 
 def _byte_level(data: dict[str, Any], spec: VocabularySpec, rows: int) -> Metadata:
@@ -143,7 +148,9 @@ def _tokens(data: dict[str, Any], spec: VocabularySpec, rows: int) -> tuple[list
 def _check_rows(tokens: int, rows: int) -> None:
     if tokens > rows:
         raise UnsupportedModel(
-            f"The tokenizer has {tokens} tokens and the model knows {rows}, which a GGUF file cannot say."
+            _("The tokenizer has {tokens} tokens and the model knows {rows}, which a GGUF file cannot say.").format(
+                tokens=tokens, rows=rows
+            )
         )
 
 
@@ -155,7 +162,9 @@ def _special_tokens(spec: VocabularySpec) -> Metadata:
     more = sorted(spec.stop_ids - end_ids(spec.control, [spec.eos_id]))
     if len(more) > 2:
         raise UnsupportedModel(
-            f"A GGUF file names at most 3 tokens that end a reply, and this model has {len(more) + 1}."
+            _("A GGUF file names at most 3 tokens that end a reply, and this model has {count}.").format(
+                count=len(more) + 1
+            )
         )
     keys |= dict(zip(("eot_token_id", "eom_token_id"), more, strict=False))
     return keys
@@ -175,4 +184,4 @@ def _rule_name(library: tokenizers.Tokenizer, ignore_merges: bool) -> str:
         same = pre_tokenizers.Sequence([*splits, letters]).pre_tokenize_str(_PROBE) == words
         if same and rule.ignore_merges == ignore_merges:
             return name
-    raise UnsupportedModel("The tokenizer cuts text into words by a rule that no GGUF file can name.")
+    raise UnsupportedModel(_("The tokenizer cuts text into words by a rule that no GGUF file can name."))

@@ -7,6 +7,7 @@ from typing import Any
 from localchat.errors import UnsupportedModel
 from localchat.model.family_table import family
 from localchat.model.spec import ModelSpec
+from localchat.translation import _
 
 _CLASSES = {
     "llama": "LlamaForCausalLM",
@@ -31,7 +32,11 @@ def huggingface_config(spec: ModelSpec) -> dict[str, Any]:
         UnsupportedModel: no class of transformers is known here that has its layers under the names that we write.
     """
     if spec.family not in _CLASSES:
-        raise UnsupportedModel(f"Models of the family {spec.family} cannot be exported as a Hugging Face checkpoint.")
+        raise UnsupportedModel(
+            _("Models of the family {family} cannot be exported as a Hugging Face checkpoint.").format(
+                family=spec.family
+            )
+        )
     entry = family(spec.family)
     usual = {
         "vocab_size": spec.vocab_size,

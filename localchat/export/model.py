@@ -17,6 +17,7 @@ from localchat.model.families import SourceKind, TensorSource, tensor_plan
 from localchat.model.spec import ModelSpec
 from localchat.model.stored import from_stored, stored_spec
 from localchat.text.chat_text import ChatText, load_chat_text
+from localchat.translation import _
 from localchat.weights.model_folder import open_model_folder
 
 Rows = npt.NDArray[np.int64]
@@ -81,8 +82,9 @@ def targets(spec: ModelSpec, kind: SourceKind) -> list[Target]:
     for ours, source in tensor_plan(spec, kind).items():
         if source.transposed:
             raise UnsupportedModel(
-                f"Models of the family {spec.family} cannot be exported to this format, which transposes their "
-                "matrices."
+                _(
+                    "Models of the family {family} cannot be exported to this format, which transposes their matrices."
+                ).format(family=spec.family)
             )
         grouped.setdefault(source.name, {})[ours] = source
     return [_target(name, sources) for name, sources in grouped.items()]
@@ -109,7 +111,9 @@ def check_read_back(spec: ModelSpec, found: ModelSpec, format: str) -> None:
     ours, theirs = _comparable(spec), _comparable(found)
     if different := [name for name in ours if ours[name] != theirs[name]]:
         raise UnsupportedModel(
-            f"Models of the family {spec.family} cannot be exported to {format}: it would lose {', '.join(different)}."
+            _("Models of the family {family} cannot be exported to {format}: it would lose {different}.").format(
+                family=spec.family, format=format, different=", ".join(different)
+            )
         )
 
 

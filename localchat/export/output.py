@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from localchat.errors import InvalidSetting, StorageFailed
+from localchat.translation import _
 
 
 def check_output(path: Path, *, force: bool, replaceable: Callable[[Path], bool]) -> None:
@@ -23,13 +24,20 @@ def check_output(path: Path, *, force: bool, replaceable: Callable[[Path], bool]
         InvalidSetting: something is there, or its folder is not.
     """
     if not path.parent.is_dir():
-        raise InvalidSetting(f"There is no folder {path.parent} to write to.", "Make it first, or choose another.")
+        raise InvalidSetting(
+            _("There is no folder {parent} to write to.").format(parent=path.parent),
+            _("Make it first, or choose another."),
+        )
     if not os.path.lexists(path):
         return
     if not force:
-        raise InvalidSetting(f"{path} is there already.", "Choose another --output, or replace it with --force.")
+        raise InvalidSetting(
+            _("{path} is there already.").format(path=path), _("Choose another --output, or replace it with --force.")
+        )
     if path.is_symlink() or not replaceable(path):
-        raise InvalidSetting(f"{path} is not an export, and is not replaced.", "Choose another --output.")
+        raise InvalidSetting(
+            _("{path} is not an export, and is not replaced.").format(path=path), _("Choose another --output.")
+        )
 
 
 @contextmanager
@@ -45,8 +53,10 @@ def unfinished(path: Path, size: int) -> Iterator[Path]:
     free = shutil.disk_usage(path.parent).free
     if size > free:
         raise StorageFailed(
-            f"{path.parent} has {free / 1e6:,.0f} MB free, and the export needs {size / 1e6:,.0f} MB.",
-            "Free some space, or choose another --output.",
+            _("{parent} has {free} MB free, and the export needs {size} MB.").format(
+                parent=path.parent, free=f"{free / 1e6:,.0f}", size=f"{size / 1e6:,.0f}"
+            ),
+            _("Free some space, or choose another --output."),
         )
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.unfinished")
     try:
@@ -54,8 +64,8 @@ def unfinished(path: Path, size: int) -> Iterator[Path]:
         _move_into_place(new, path)
     except OSError as error:
         raise StorageFailed(
-            f"The export cannot be written to {path} ({error.strerror or error}).",
-            "Free some space or make the folder writable, then try again.",
+            _("The export cannot be written to {path} ({reason}).").format(path=path, reason=error.strerror or error),
+            _("Free some space or make the folder writable, then try again."),
         ) from error
     finally:
         _remove(new)

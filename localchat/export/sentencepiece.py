@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from localchat.errors import BadWeights, UnsupportedModel
 from localchat.text.sentencepiece_model import FILE
+from localchat.translation import _
 
 _PIECES, _TRAINER = 1, 2  # fields of ModelProto
 _NORMAL, _UNKNOWN = 1, 2  # SentencePiece.Type
@@ -41,7 +42,9 @@ def read_pieces(model: bytes) -> list[ModelPiece]:
         elif field == _TRAINER and isinstance(value, bytes):
             kind = next((number for key, number in _fields(value) if key == _MODEL_TYPE and type(number) is int), kind)
     if kind != _BPE:
-        raise UnsupportedModel(f"{FILE} is not of the kind BPE, and no other kind can be written to a GGUF file.")
+        raise UnsupportedModel(
+            _("{file} is not of the kind BPE, and no other kind can be written to a GGUF file.").format(file=FILE)
+        )
     return pieces
 
 
@@ -75,7 +78,9 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             yield key >> 3, message[at : at + size]
             at += size
     except (IndexError, struct.error, UnicodeDecodeError) as error:
-        raise BadWeights(f"{FILE} is damaged.", "Remove the model and import it again.") from error
+        raise BadWeights(
+            _("{file} is damaged.").format(file=FILE), _("Remove the model and import it again.")
+        ) from error
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:

@@ -165,7 +165,10 @@ class Database:
     def problems(self) -> list[str]:
         """What SQLite's own full check finds; empty when the file is sound. Reads all of it."""
         damage = [str(row[0]) for row in self.rows("PRAGMA integrity_check") if row[0] != "ok"]
-        orphans = [f"{row[0]} row {row[1]} has no {row[2]}" for row in self.rows("PRAGMA foreign_key_check")]
+        orphans = [
+            _("row {row} of {table} has no {parent}").format(table=row[0], row=row[1], parent=row[2])
+            for row in self.rows("PRAGMA foreign_key_check")
+        ]
         return damage + orphans
 
     def close(self) -> None:

@@ -52,6 +52,10 @@ class Forks(HistoryPart):
                 del copy["seq"]
                 places = ", ".join("?" * len(copy))
                 connection.execute(f"INSERT INTO messages ({', '.join(copy)}) VALUES ({places})", tuple(copy.values()))
+                connection.execute(
+                    "INSERT INTO recordings SELECT ?, depth, recording FROM recordings WHERE message_id = ?",
+                    (copy["id"], row["id"]),
+                )
                 parent_id = copy["id"]
             connection.execute("UPDATE conversations SET leaf_id = ? WHERE id = ?", (parent_id, fork_id))
             return self.conversation(fork_id)

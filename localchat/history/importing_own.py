@@ -158,6 +158,8 @@ def _options(table: _Table) -> dict[str, Any]:
     length = options.get("context_length")
     if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
         raise table.wrong("options.context_length", length)
+    if (thinking := options.get("thinking")) not in (None, "on", "off"):
+        raise table.wrong("options.thinking", thinking)
     return options
 
 

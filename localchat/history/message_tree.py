@@ -73,6 +73,11 @@ class MessageTree(HistoryPart):
         """The messages from the first down to this one, whichever branch is on show."""
         return [StoredMessage.from_row(row) for row in self._database.rows(LINE_TO, message_id)]
 
+    def messages_ending_with(self, end: str) -> list[StoredMessage]:
+        """The messages whose ids end like this, oldest first; of deleted conversations too."""
+        found = self._database.rows("SELECT * FROM messages WHERE substr(id, -?) = ? ORDER BY seq", len(end), end)
+        return [StoredMessage.from_row(row) for row in found]
+
     def siblings(self, message_id: str) -> Siblings:
         """The message and its alternatives (other replies to, or other versions after, the same parent)."""
         found = self._database.rows(

@@ -126,6 +126,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Folders whose conversations the list hides.
         "CREATE TABLE folded (folder TEXT PRIMARY KEY)",
     ),
+    # What makes a reply again (see localchat.recording). Beside the messages, so that showing those does not read it.
+    (
+        """CREATE TABLE recordings (
+            message_id TEXT PRIMARY KEY REFERENCES messages (id) ON DELETE CASCADE,
+            depth INTEGER NOT NULL,
+            recording BLOB NOT NULL)""",
+    ),
 )
 
 

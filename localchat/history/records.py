@@ -69,7 +69,7 @@ class StoredMessage:
         parent_id: the message that this one answers or follows; None for the first.
         model: name of the model that wrote it; None for what the user wrote.
         error: one sentence when status is "error", else "".
-        stats: what the reply cost and what is needed to replay it (the fields of `messages.ReplyDone`).
+        stats: what the reply cost (the fields of `messages.ReplyDone`).
         attachments: files given with it, each with "name", "kind" and "text".
         thinking: what a model wrote for itself before this reply, without the marks of its template.
     """

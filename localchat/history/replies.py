@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from localchat.history import owners
-from localchat.history.part import HistoryPart, no_message, storable
+from localchat.history.part import no_message, storable
+from localchat.history.recordings import Recordings
 from localchat.history.records import EndStatus, StoredMessage
+from localchat.recording import Recording
 
 
-class Replies(HistoryPart):
+class Replies(Recordings):
     """The life of a reply."""
 
     def begin_reply(self, conversation_id: str, parent_id: str | None, model: str | None) -> str:
@@ -31,6 +33,7 @@ class Replies(HistoryPart):
             )
             if not done.rowcount:
                 raise no_message()
+            connection.execute("DELETE FROM recordings WHERE message_id = ?", (reply_id,))  # of less than it will be
             # Sets the version too, so that other windows show it.
             connection.execute(
                 "UPDATE conversations SET updated_at = ?"
@@ -55,13 +58,15 @@ class Replies(HistoryPart):
         thinking: str = "",
         stats: Mapping[str, Any] | None = None,
         error: str = "",
+        recording: Recording | None = None,
     ) -> StoredMessage:
         """End a reply with all of its text.
 
         Args:
             thinking: what the model wrote for itself before the reply.
-            stats: what it cost and what replays it, as JSON can hold it: `dataclasses.asdict(reply_done)`.
+            stats: what it cost, as JSON can hold it: `dataclasses.asdict(reply_done)`.
             error: what went wrong, for status "error" or "interrupted".
+            recording: what makes it again.
         """
         now, figures = self._now(), json.dumps(dict(stats or {}))
         with self._database.writing() as connection:
@@ -72,6 +77,8 @@ class Replies(HistoryPart):
             )
             if not done.rowcount:
                 raise no_message()
+            if recording is not None:
+                self._record(connection, reply_id, recording)
             reply = self.message(reply_id)
             connection.execute("UPDATE conversations SET updated_at = ? WHERE id = ?", (now, reply.conversation_id))
             return reply

@@ -151,14 +151,14 @@ def read_catalogue(path: Path) -> tuple[CatalogueEntry, ...]:
 def _entry(table: _Table) -> CatalogueEntry:
     name = table.text("name")
     if not is_model_name(name):
-        raise table.wrong("name", name, "letters, digits, '.', '_' and '-'")
+        raise table.wrong("name", name, _("letters, digits, '.', '_' and '-'"))
     table.where = f"{table.where} ({name})"
     bits = table.take("bits", int)
     if bits not in (4, 8):
-        raise table.wrong("bits", bits, "4 or 8")
+        raise table.wrong("bits", bits, _("4 or 8"))
     languages = table.take("languages", list)
     if not languages or not all(isinstance(code, str) for code in languages):
-        raise table.wrong("languages", languages, "a list of language codes")
+        raise table.wrong("languages", languages, _("a list of language codes"))
     entry = CatalogueEntry(
         name=name,
         title=table.text("title"),
@@ -181,7 +181,7 @@ def _entry(table: _Table) -> CatalogueEntry:
 
 def _source(table: _Table) -> PackageSource | HubSource:
     if (kind := table.text("kind")) not in ("package", "hub"):
-        raise table.wrong("kind", kind, "'package' or 'hub'")
+        raise table.wrong("kind", kind, _("'package' or 'hub'"))
     source = _package_source(table) if kind == "package" else _hub_source(table)
     table.finish()
     return source
@@ -192,9 +192,11 @@ def _hub_source(table: _Table) -> HubSource:
     name = HubName(table.text("repository"), file, revision)
     try:
         if parse_hub_name(str(name)) != name:
-            raise table.wrong("repository", str(name), "OWNER/REPOSITORY, with a file and a revision beside it")
+            raise table.wrong("repository", str(name), _("OWNER/REPOSITORY, with a file and a revision beside it"))
     except InvalidSetting as error:
-        raise table.wrong("repository", str(name), "OWNER/REPOSITORY, with a file and a revision beside it") from error
+        raise table.wrong(
+            "repository", str(name), _("OWNER/REPOSITORY, with a file and a revision beside it")
+        ) from error
     return HubSource(name, table.count("download_bytes"), table.take("gated", bool, False))
 
 
@@ -202,18 +204,18 @@ def _package_source(table: _Table) -> PackageSource:
     package, version = table.text("package"), table.text("version")
     # Both go onto pip's command line: nothing that pip could take for an option, a path or an address.
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", package):
-        raise table.wrong("package", package, "the name of a Python package")
+        raise table.wrong("package", package, _("the name of a Python package"))
     if not re.fullmatch(r"[0-9][A-Za-z0-9.!+]*", version):
-        raise table.wrong("version", version, "one exact version")
+        raise table.wrong("version", version, _("one exact version"))
     sha256 = table.text("sha256")
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise table.wrong("sha256", sha256, "64 lower-case hexadecimal digits")
+        raise table.wrong("sha256", sha256, _("64 lower-case hexadecimal digits"))
     transfer = table.take("transfer", str, "pip")
     if transfer not in get_args(Transfer):
-        raise table.wrong("transfer", transfer, " or ".join(map(repr, get_args(Transfer))))
+        raise table.wrong("transfer", transfer, _(" or ").join(map(repr, get_args(Transfer))))
     suffix = table.text("member_suffix")
     if not re.fullmatch(r"[A-Za-z0-9._-]*\.[A-Za-z0-9]+", suffix):
-        raise table.wrong("member_suffix", suffix, "the end of a file name, from its dot at least")
+        raise table.wrong("member_suffix", suffix, _("the end of a file name, from its dot at least"))
     return PackageSource(
         package=package,
         version=version,
@@ -263,17 +265,17 @@ class _Table:
             return default
         value = self.values.pop(key)
         if type(value) is not kind:  # not isinstance: true is an int to Python, but not to a reader of the file
-            raise self.wrong(key, value, f"a {kind.__name__}")
+            raise self.wrong(key, value, _("of the type {kind}").format(kind=kind.__name__))
         return value
 
     def text(self, key: str) -> str:
         if not (value := self.take(key, str)).strip():
-            raise self.wrong(key, value, "some text")
+            raise self.wrong(key, value, _("some text"))
         return value
 
     def count(self, key: str) -> int:
         if (value := self.take(key, int)) < 1:
-            raise self.wrong(key, value, "a whole number above 0")
+            raise self.wrong(key, value, _("a whole number above 0"))
         return value
 
     def finish(self) -> None:

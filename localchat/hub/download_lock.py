@@ -90,5 +90,5 @@ class DownloadLock:
         try:
             pid = int(self._path.read_text(encoding="ascii"))
         except (OSError, ValueError):
-            return "another process"
-        return f"process {pid}" if _is_alive(pid) else "an earlier run"
+            return _("another process")
+        return _("process {pid}").format(pid=pid) if _is_alive(pid) else _("an earlier run")

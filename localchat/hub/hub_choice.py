@@ -68,9 +68,11 @@ def choose(repository: Repository, memory_bytes: int) -> Choice:
     if not models:
         pickle = any(path.endswith((".bin", ".pt", ".pth")) for path in repository.files)
         raise UnsupportedModel(
-            f"{repository.name} has its weights in pickle only, which can run code and is never read."
-            if pickle
-            else f"{repository.name} holds no model: neither a GGUF file nor config.json with safetensors.",
+            (
+                _("{folder} has its weights in pickle only, which can run code and is never read.")
+                if pickle
+                else _("{folder} holds no model: neither a GGUF file nor config.json with safetensors.")
+            ).format(folder=repository.name),
             _("Look for a repository of the same model in safetensors or GGUF."),
         )
     return _best(repository, models, memory_bytes)

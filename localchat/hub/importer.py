@@ -20,7 +20,7 @@ from localchat.model.decoder import Weight
 from localchat.model.families import parameter_count
 from localchat.model.sources import WeightSource, open_source
 from localchat.text.chat_text import load_chat_text
-from localchat.translation import _
+from localchat.translation import _, mark
 from quant import rtn
 from quant.spec import QuantSpec
 from quant.tensor import QuantTensor
@@ -69,7 +69,7 @@ def import_model(
         done += math.prod(entry.shape)
         on_progress(done, total)
 
-    method = "the source's own blocks where they fit, else round to nearest"
+    method = mark("the source's own blocks where they fit, else round to nearest")
     folder = write_model(source, name, weights, converted, text, method=method, facts=facts)
     rounded = weights.spec.layers_follow_each_other and any(
         isinstance(weight, QuantTensor) and weight.spec.bits == 4 and not weights.is_quantized(ours)

@@ -63,7 +63,9 @@ def pull_from_hub(
             if there.origin == found.origin:
                 return name
             raise InvalidSetting(
-                _("{origin} is installed as {name} already.").format(origin=there.origin or "Another model", name=name),
+                _("{origin} is installed as {name} already.").format(
+                    origin=there.origin or _("Another model"), name=name
+                ),
                 _(
                     "Give {origin} another name with --name, or remove the other with `localchat models remove {name}`."
                 ).format(origin=found.origin, name=name),

@@ -79,7 +79,7 @@ def read_model(folder: Path) -> InstalledModel:
         config = _read_json(folder / "config.json")
         quantization = _read_json(folder / "quantization.json")
         if not (folder / "model.safetensors").is_file():
-            raise _DamageError("model.safetensors is missing")
+            raise _DamageError(_("model.safetensors is missing"))
         sampling = config.get("sampling") or {}
         return InstalledModel(
             name=folder.name,
@@ -112,9 +112,10 @@ def find_model(name_or_path: str) -> Path:
     if is_model_name(name_or_path) and (models_dir() / name_or_path).is_dir():
         model = read_model(models_dir() / name_or_path)
         if model.damage:
-            hint = f"Remove it with `localchat models remove {model.name}`, then fetch or import it again."
+            hint = _("Remove it with `localchat models remove {name}`, then fetch or import it again.")
             raise BadWeights(
-                _("The model {name} is damaged: {damage}.").format(name=model.name, damage=model.damage), hint
+                _("The model {name} is damaged: {damage}.").format(name=model.name, damage=model.damage),
+                hint.format(name=model.name),
             )
         return model.path
     if not name_or_path.strip():
@@ -147,7 +148,7 @@ def remove_model(name: str) -> None:
     if not folder.is_dir() and not folder.is_symlink():
         raise ModelNotFound(
             _("There is no model {name} to remove.").format(name=repr(name)),
-            _closest(name) or "`localchat models` lists them.",
+            _closest(name) or _("`localchat models` lists them."),
         )
     trash = models_dir() / f"{_TRASH}{secrets.token_hex(8)}"
     try:
@@ -166,17 +167,19 @@ def remove_model(name: str) -> None:
 
 def _where_to_find(name: str) -> str:
     if any(entry.name == name for entry in catalogue()):
-        return f"Fetch it with `localchat pull {name}`."
-    return _closest(name) or "`localchat models` lists what is installed."
+        return _("Fetch it with `localchat pull {name}`.").format(name=name)
+    return _closest(name) or _("`localchat models` lists what is installed.")
 
 
 def _closest(name: str) -> str:
     """A hint with names that look like `name`; empty when none does."""
     names = {model.name: "" for model in installed_models()}
     for entry in catalogue():
-        names.setdefault(entry.name, f" (fetch it with `localchat pull {entry.name}`)")
+        names.setdefault(entry.name, _(" (fetch it with `localchat pull {name}`)").format(name=entry.name))
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.65)
-    return f"Did you mean {' or '.join(found + names[found] for found in close)}?" if close else ""
+    if not close:
+        return ""
+    return _("Did you mean {name}?").format(name=_(" or ").join(found + names[found] for found in close))
 
 
 class _DamageError(Exception):
@@ -186,21 +189,23 @@ class _DamageError(Exception):
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_JSON:
-            raise _DamageError(f"{path.name} is too large")
+            raise _DamageError(_("{name} is too large").format(name=path.name))
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise _DamageError(f"{path.name} is missing") from None
+        raise _DamageError(_("{name} is missing").format(name=path.name)) from None
     except OSError as error:
-        raise _DamageError(f"{path.name} cannot be read ({error.strerror or error})") from error
+        raise _DamageError(
+            _("{name} cannot be read ({reason})").format(name=path.name, reason=error.strerror or error)
+        ) from error
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
-        raise _DamageError(f"{path.name} is not valid JSON") from error
+        raise _DamageError(_("{name} is not valid JSON").format(name=path.name)) from error
     if not isinstance(data, dict):
-        raise _DamageError(f"{path.name} is not a JSON object")
+        raise _DamageError(_("{name} is not a JSON object").format(name=path.name))
     return data
 
 
 def _take(data: Mapping[str, Any], key: str, kind: type[Any] | tuple[type[Any], ...], file: str) -> Any:
     value = data.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise _DamageError(f"{file} has no usable {key!r}")
+        raise _DamageError(_("{file} has no usable {key!r}").format(file=file, key=key))
     return value

@@ -118,7 +118,7 @@ class PackageDownload:
             except TransferCut as error:
                 if attempt == _ATTEMPTS:
                     raise
-                note = f"{error.message} Trying again."
+                note = _("{trouble} Trying again.").format(trouble=error.message)
                 self._folder.wait(_PAUSE_S * attempt)
         shutil.rmtree(self._wheels, ignore_errors=True)
 

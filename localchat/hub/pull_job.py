@@ -88,7 +88,7 @@ class PullJob:
                 said = await last_words
                 raise DownloadFailed(
                     _("Fetching {name} ended without result (status {returncode}; {said}).").format(
-                        name=self._name, returncode=child.returncode, said=said or "no message"
+                        name=self._name, returncode=child.returncode, said=said or _("no message")
                     ),
                     _("`localchat pull {name} --debug` shows more.").format(name=self._name),
                 )

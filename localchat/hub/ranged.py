@@ -68,8 +68,8 @@ def download(
     if not fingerprint.fits(partial, check):
         partial.unlink()
         raise TransferCut(
-            "The model could not be fetched: the bytes that came are not those that were announced.",
-            "They were removed. Try again; if it stays so, the server or a proxy in between is damaged.",
+            _("The model could not be fetched: the bytes that came are not those that were announced."),
+            _("They were removed. Try again; if it stays so, the server or a proxy in between is damaged."),
         )
     partial.replace(target)
 
@@ -111,7 +111,7 @@ def _attempt(
                 on_bytes(done)
         if total and done < total:
             raise TransferCut(
-                "The model could not be fetched: the connection was cut.", "Check the network, then try again."
+                _("The model could not be fetched: the connection was cut."), _("Check the network, then try again.")
             )
     finally:
         answer.abandon()

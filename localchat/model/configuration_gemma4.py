@@ -10,6 +10,7 @@ import numpy as np
 from localchat.errors import UnsupportedModel
 from localchat.model.configuration_values import truth, whole
 from localchat.model.family import Family
+from localchat.translation import _
 
 _HEADS = {"head_dim", "num_key_value_heads"}
 
@@ -18,9 +19,15 @@ def gemma4_fields(values: Mapping[str, Any], entry: Family, fields: Mapping[str,
     """Its fields of the spec, from the configuration of a checkpoint."""
     kinds = values.get("layer_types")
     if kinds is not None and (not isinstance(kinds, list) or kinds[-1:] != ["full_attention"]):
-        raise UnsupportedModel(f"{entry.name}: layer_types = {kinds!r} are not kinds of layers, the last one full.")
+        raise UnsupportedModel(
+            _("{family}: layer_types = {kinds!r} are not kinds of layers, the last one full.").format(
+                family=entry.name, kinds=kinds
+            )
+        )
     if (seen := values.get("use_bidirectional_attention")) not in (None, False, "vision"):  # which is of images
-        raise UnsupportedModel(f"{entry.name}: use_bidirectional_attention = {seen!r} is not supported.")
+        raise UnsupportedModel(
+            _("{family}: use_bidirectional_attention = {seen!r} is not supported.").format(family=entry.name, seen=seen)
+        )
     alike = truth(values, "attention_k_eq_v", entry)
     head_dim, heads = _of_full_layers(values, entry, alike)
     size = _per_layer_size(values, entry, fields)
@@ -50,7 +57,9 @@ def _of_full_layers(values: Mapping[str, Any], entry: Family, alike: bool) -> tu
     full = [str(i) for i, kind in enumerate(values.get("layer_types") or ()) if kind == "full_attention"]
     said = [each.get(layer, {}) for layer in full] if isinstance(each, Mapping) else []
     if not said or set(each) - set(full) or any(one != said[0] for one in said) or not set(said[0]) <= _HEADS:
-        raise UnsupportedModel(f"{entry.name}: per_layer_config is not the same two sizes for every full layer.")
+        raise UnsupportedModel(
+            _("{family}: per_layer_config is not the same two sizes for every full layer.").format(family=entry.name)
+        )
     return whole(said[0], "head_dim", entry, values["head_dim"]), whole(said[0], "num_key_value_heads", entry, usual)
 
 
@@ -60,7 +69,11 @@ def _per_layer_size(values: Mapping[str, Any], entry: Family, fields: Mapping[st
     size = whole(values, "hidden_size_per_layer_input", entry, 0)
     vocab_size = whole(values, "vocab_size_per_layer_input", entry)
     if size and vocab_size != fields["vocab_size"]:
-        raise UnsupportedModel(f"{entry.name}: vocab_size_per_layer_input = {vocab_size} is not the vocabulary's size.")
+        raise UnsupportedModel(
+            _("{family}: vocab_size_per_layer_input = {vocab_size} is not the vocabulary's size.").format(
+                family=entry.name, vocab_size=vocab_size
+            )
+        )
     return size
 
 
@@ -71,7 +84,9 @@ def gguf_gemma4(
     sliding = values.get("attention.sliding_window_pattern")
     layers = whole(values, "block_count", entry)
     if not isinstance(sliding, (list, np.ndarray)) or len(sliding) != layers or all(sliding) or not any(sliding):
-        raise UnsupportedModel(f"{entry.name}: attention.sliding_window_pattern does not tell two kinds of layers.")
+        raise UnsupportedModel(
+            _("{family}: attention.sliding_window_pattern does not tell two kinds of layers.").format(family=entry.name)
+        )
     first_sliding, first_full = list(sliding).index(True), list(sliding).index(False)
     heads = _each(values, "attention.head_count_kv", layers, entry)
     widths = _each(values, "feed_forward_length", layers, entry)
@@ -80,7 +95,11 @@ def gguf_gemma4(
     expected_widths = [widths[0] * (2 if wide and i >= layers - shared else 1) for i in range(layers)]
     expected_heads = [heads[first_sliding if slides else first_full] for slides in sliding]
     if widths != expected_widths or heads != expected_heads:
-        raise UnsupportedModel(f"{entry.name}: feed_forward_length or attention.head_count_kv differ between layers.")
+        raise UnsupportedModel(
+            _("{family}: feed_forward_length or attention.head_count_kv differ between layers.").format(
+                family=entry.name
+            )
+        )
     of_sliding = {
         "attention.key_length": values.get("attention.key_length_swa"),
         "attention.value_length": values.get("attention.value_length_swa"),
@@ -88,10 +107,16 @@ def gguf_gemma4(
         "feed_forward_length": widths[0],
     }
     if values.get("rope.dimension_count_swa") != of_sliding["attention.key_length"]:
-        raise UnsupportedModel(f"{entry.name}: rope.dimension_count_swa is not the size of a head.")
+        raise UnsupportedModel(
+            _("{family}: rope.dimension_count_swa is not the size of a head.").format(family=entry.name)
+        )
     head_dim, value_dim = (whole(values, f"attention.{each}_length", entry) for each in ("key", "value"))
     if head_dim != value_dim:
-        raise UnsupportedModel(f"{entry.name}: attention.value_length differs from the head's {head_dim}.")
+        raise UnsupportedModel(
+            _("{family}: attention.value_length differs from the head's {head_dim}.").format(
+                family=entry.name, head_dim=head_dim
+            )
+        )
     sizes = {"head_dim": of_sliding["attention.key_length"], "num_key_value_heads": heads[first_sliding]}
     return {**values, **of_sliding}, {
         **_two_sizes(sizes, head_dim, heads[first_full]),
@@ -108,5 +133,7 @@ def _each(values: Mapping[str, Any], key: str, layers: int, entry: Family) -> li
     if not isinstance(value, (list, np.ndarray)):
         return [whole(values, key, entry)] * layers
     if len(value) != layers:
-        raise UnsupportedModel(f"{entry.name}: {key} is not one number for every layer.")
+        raise UnsupportedModel(
+            _("{family}: {key} is not one number for every layer.").format(family=entry.name, key=key)
+        )
     return [int(each) for each in value]

@@ -8,13 +8,16 @@ from typing import Any
 from localchat.errors import UnsupportedModel
 from localchat.model.configuration_values import shared_evenly, whole
 from localchat.model.family import Family
+from localchat.translation import _
 
 
 def latent_fields(values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Its fields of the spec, from the configuration of a checkpoint."""
     scaling = values.get("rope_parameters") or values.get("rope_scaling") or {}
     if isinstance(scaling, Mapping) and "yarn" in (scaling.get("rope_type"), scaling.get("type")):
-        raise UnsupportedModel(f"{entry.name}: yarn rope scaling of attention over latents is not supported.")
+        raise UnsupportedModel(
+            _("{family}: yarn rope scaling of attention over latents is not supported.").format(family=entry.name)
+        )
     usual = shared_evenly(fields["hidden_size"], fields["num_heads"])
     return _fields(
         entry,
@@ -62,9 +65,11 @@ def _fields(
     value: int,
 ) -> dict[str, Any]:
     if fields["num_key_value_heads"] != fields["num_heads"]:
-        raise UnsupportedModel(f"{entry.name}: heads that share keys and attend over latents are not supported.")
+        raise UnsupportedModel(
+            _("{family}: heads that share keys and attend over latents are not supported.").format(family=entry.name)
+        )
     if min(query_rank, key_value_rank, plain, turning, value) < 1:
-        raise UnsupportedModel(f"{entry.name}: a head or a latent has no channels.")
+        raise UnsupportedModel(_("{family}: a head or a latent has no channels.").format(family=entry.name))
     return {
         "num_key_value_heads": 1,
         "head_dim": turning + key_value_rank,

@@ -10,6 +10,7 @@ import numpy as np
 from localchat.errors import UnsupportedModel
 from localchat.model.configuration_values import number, truth, whole, whole_list
 from localchat.model.family import GUESSING_LAYERS, Family
+from localchat.translation import _
 
 RECURRENT_KEYS = frozenset({"conv_L_cache", "linear_conv_kernel_dim"})
 """Keys of which a family with such layers reads one, in Hugging Face configurations."""
@@ -28,7 +29,11 @@ def recurrent_fields(values: Mapping[str, Any], entry: Family, fields: Mapping[s
         kinds = ["full_attention" if i in full else own for i in range(count)]
     allowed = "full_attention", own
     if not isinstance(kinds, list) or len(kinds) != count or not set(map(str, kinds)) <= set(allowed):
-        raise UnsupportedModel(f"{entry.name}: layer_types = {kinds!r} are not {' or '.join(allowed)} for every layer.")
+        raise UnsupportedModel(
+            _("{family}: layer_types = {kinds!r} are not {allowed} for every layer.").format(
+                family=entry.name, kinds=kinds, allowed=_(" or ").join(allowed)
+            )
+        )
     layer_kinds = tuple(_KINDS[kind] for kind in kinds)
     if own == "conv":
         return {
@@ -37,7 +42,9 @@ def recurrent_fields(values: Mapping[str, Any], entry: Family, fields: Mapping[s
             "intermediate_size": _adjusted_width(values, entry, fields["intermediate_size"]),
         }
     if not truth(values, "attn_output_gate", entry):
-        raise UnsupportedModel(f"{entry.name}: attention without an attn_output_gate is not supported.")
+        raise UnsupportedModel(
+            _("{family}: attention without an attn_output_gate is not supported.").format(family=entry.name)
+        )
     return {
         "layer_kinds": layer_kinds,
         "convolution_taps": whole(values, "linear_conv_kernel_dim", entry),
@@ -63,7 +70,7 @@ def _adjusted_width(values: Mapping[str, Any], entry: Family, width: int) -> int
     width = int(number(values, "block_ffn_dim_multiplier", entry) * int(2 * width / 3))
     step = whole(values, "block_multiple_of", entry)
     if step < 1:
-        raise UnsupportedModel(f"{entry.name}: block_multiple_of is {step}.")
+        raise UnsupportedModel(_("{family}: block_multiple_of is {step}.").format(family=entry.name, step=step))
     return -(-width // step) * step
 
 
@@ -75,7 +82,9 @@ def gguf_recurrent(values: Mapping[str, Any], entry: Family) -> tuple[dict[str, 
     if "shortconv.l_cache" in entry.gguf_reads:
         heads = values.get("attention.head_count_kv")
         if not isinstance(heads, (list, np.ndarray)) or len(heads) != count or len({int(n) for n in heads} - {0}) != 1:
-            raise UnsupportedModel(f"{entry.name}: attention.head_count_kv is not one number or 0 for every layer.")
+            raise UnsupportedModel(
+                _("{family}: attention.head_count_kv is not one number or 0 for every layer.").format(family=entry.name)
+            )
         taps = whole(values, "shortconv.l_cache", entry)
         layer_kinds = tuple("full" if each else "convolution" for each in heads)
         return {**values, "attention.head_count_kv": int(max(heads))}, {
@@ -84,7 +93,9 @@ def gguf_recurrent(values: Mapping[str, Any], entry: Family) -> tuple[dict[str, 
         }
     value_heads, inner = whole(values, "ssm.time_step_rank", entry), whole(values, "ssm.inner_size", entry)
     if value_heads < 1 or inner % value_heads:
-        raise UnsupportedModel(f"{entry.name}: ssm.inner_size is no multiple of ssm.time_step_rank.")
+        raise UnsupportedModel(
+            _("{family}: ssm.inner_size is no multiple of ssm.time_step_rank.").format(family=entry.name)
+        )
     return {**values, "block_count": count}, {
         "layer_kinds": _linear_layers(values, entry, written)[:count],
         "convolution_taps": whole(values, "ssm.conv_kernel", entry),
@@ -102,5 +113,7 @@ def _linear_layers(values: Mapping[str, Any], entry: Family, count: int) -> tupl
         step = whole(values, "full_attention_interval", entry, 4)
         listed = [step < 1 or (i + 1) % step != 0 for i in range(count)]
     if not isinstance(listed, (list, np.ndarray)) or len(listed) != count:
-        raise UnsupportedModel(f"{entry.name}: attention.recurrent_layers is not one truth for every layer.")
+        raise UnsupportedModel(
+            _("{family}: attention.recurrent_layers is not one truth for every layer.").format(family=entry.name)
+        )
     return tuple("linear" if each else "full" for each in listed)

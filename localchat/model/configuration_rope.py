@@ -9,6 +9,7 @@ from localchat.errors import UnsupportedModel
 from localchat.model.configuration_values import number, whole
 from localchat.model.family import Family
 from localchat.model.rope_scaling import read_scaling
+from localchat.translation import _
 
 
 def rope_fields(values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,14 +20,22 @@ def rope_fields(values: Mapping[str, Any], entry: Family, fields: Mapping[str, A
     if parameters.get("rope_type") == "proportional":
         share = 1.0  # which turns the others as well, by nothing
     if share != 1 and "partial_rotary_factor" not in entry.reads:
-        raise UnsupportedModel(f"{entry.name}: partial_rotary_factor = {share!r} is not supported, only 1.")
+        raise UnsupportedModel(
+            _("{family}: partial_rotary_factor = {share!r} is not supported, only 1.").format(
+                family=entry.name, share=share
+            )
+        )
     if "original_max_position_embeddings" in entry.reads and values.get("original_max_position_embeddings"):
         original = whole(values, "original_max_position_embeddings", entry)
         parameters = {**parameters, "original_max_position_embeddings": original}
     head_dim, context_length = fields.get("full_head_dim") or fields["head_dim"], fields["context_length"]
     rotary_dim = fields.get("rotary_dim") or (int(head_dim * share) if 0 < share <= 1 else 0)
     if rotary_dim < 2:
-        raise UnsupportedModel(f"{entry.name}: rope turns a share of {share!r} of a head_dim of {head_dim}.")
+        raise UnsupportedModel(
+            _("{family}: rope turns a share of {share!r} of a head_dim of {head_dim}.").format(
+                family=entry.name, share=share, head_dim=head_dim
+            )
+        )
     scaling = read_scaling(parameters, rotary_dim, theta, context_length, entry.name)
     return {
         "rope_theta": theta,
@@ -47,9 +56,11 @@ def _rope_parameters(values: Mapping[str, Any], entry: Family) -> Mapping[str, A
         values = {**values, "rope_parameters": None}
     found = [values[key] for key in ("rope_parameters", "rope_scaling") if values.get(key) is not None]
     if not all(isinstance(parameters, Mapping) for parameters in found):
-        raise UnsupportedModel(f"{entry.name}: rope_scaling is not a table of values.")
+        raise UnsupportedModel(_("{family}: rope_scaling is not a table of values.").format(family=entry.name))
     if len(found) == 2 and found[0] != found[1]:
-        raise UnsupportedModel(f"{entry.name}: rope_parameters and rope_scaling contradict each other.")
+        raise UnsupportedModel(
+            _("{family}: rope_parameters and rope_scaling contradict each other.").format(family=entry.name)
+        )
     return found[0] if found else {}
 
 
@@ -63,11 +74,15 @@ def _local_and_global(
     if not {"full_attention", "sliding_attention"} & set(parameters):
         return parameters, theta
     if unknown := sorted(set(parameters) - {"full_attention", "sliding_attention", "rope_theta", "rope_type"}):
-        raise UnsupportedModel(f"{entry.name}: rope_parameters has {', '.join(unknown)}, which is not understood.")
+        raise UnsupportedModel(
+            _("{family}: rope_parameters has {unknown}, which is not understood.").format(
+                family=entry.name, unknown=", ".join(unknown)
+            )
+        )
     full, local = (parameters.get(kind) or {} for kind in ("full_attention", "sliding_attention"))
     if not isinstance(full, Mapping) or not isinstance(local, Mapping):
-        raise UnsupportedModel(f"{entry.name}: rope_parameters are not tables of values.")
+        raise UnsupportedModel(_("{family}: rope_parameters are not tables of values.").format(family=entry.name))
     theta = number(local, "rope_theta", entry, theta)
     if read_scaling(local, 2, theta, 1, entry.name) != read_scaling({}, 2, theta, 1, entry.name):
-        raise UnsupportedModel(f"{entry.name}: scaled rope in sliding layers is not supported.")
+        raise UnsupportedModel(_("{family}: scaled rope in sliding layers is not supported.").format(family=entry.name))
     return full, theta

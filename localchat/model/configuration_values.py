@@ -9,6 +9,7 @@ import numpy as np
 
 from localchat.errors import UnsupportedModel
 from localchat.model.family import Family
+from localchat.translation import _
 
 
 def whole(values: Mapping[str, Any], key: str, entry: Family, default: int | None = None) -> int:
@@ -16,7 +17,11 @@ def whole(values: Mapping[str, Any], key: str, entry: Family, default: int | Non
     value = values.get(key)
     value = default if value is None else value
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise UnsupportedModel(f"{entry.name}: {key} is {value!r}, but must be a whole number.")
+        raise UnsupportedModel(
+            _("{family}: {key} is {value!r}, but must be a whole number.").format(
+                family=entry.name, key=key, value=value
+            )
+        )
     return int(value)
 
 
@@ -25,7 +30,11 @@ def number(values: Mapping[str, Any], key: str, entry: Family, default: float | 
     value = values.get(key)
     value = default if value is None else value
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or value == 0:
-        raise UnsupportedModel(f"{entry.name}: {key} is {value!r}, but must be a number other than 0.")
+        raise UnsupportedModel(
+            _("{family}: {key} is {value!r}, but must be a number other than 0.").format(
+                family=entry.name, key=key, value=value
+            )
+        )
     return float(value)
 
 
@@ -34,7 +43,11 @@ def truth(values: Mapping[str, Any], key: str, entry: Family, default: bool | No
     value = values.get(key)
     value = default if value is None else value
     if not isinstance(value, (bool, np.bool_)):
-        raise UnsupportedModel(f"{entry.name}: {key} is {value!r}, but must be true or false.")
+        raise UnsupportedModel(
+            _("{family}: {key} is {value!r}, but must be true or false.").format(
+                family=entry.name, key=key, value=value
+            )
+        )
     return bool(value)
 
 
@@ -44,7 +57,11 @@ def whole_list(values: Mapping[str, Any], key: str, entry: Family) -> list[int] 
     if value is None:
         return None
     if not isinstance(value, list) or not all(type(each) is int for each in value):
-        raise UnsupportedModel(f"{entry.name}: {key} is {value!r}, but must be a list of whole numbers.")
+        raise UnsupportedModel(
+            _("{family}: {key} is {value!r}, but must be a list of whole numbers.").format(
+                family=entry.name, key=key, value=value
+            )
+        )
     return value
 
 

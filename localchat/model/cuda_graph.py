@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from localchat.model.attention import AttentionRule, CacheLike, written_out
 from localchat.model.decoder import Check, Decoder
 from localchat.model.rope import Angles
+from localchat.translation import _
 
 _FIRST_SPAN = 512  # tokens; spans grow by doubling, each recorded anew, so that short contexts do not pay for long ones
 
@@ -53,9 +54,9 @@ class GraphedDecoder:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder, self.spec = decoder, decoder.spec
-        self.reason = "the token alone decides what layers are told" if decoder.spec.per_layer_size else None
+        self.reason = _("the token alone decides what layers are told") if decoder.spec.per_layer_size else None
         if decoder.spec.keeps_states:
-            self.reason = "some layers keep states in the place of keys and values"
+            self.reason = _("some layers keep states in the place of keys and values")
         self._recorded: _Recorded | None = None
 
     @torch.inference_mode()
@@ -74,7 +75,7 @@ class GraphedDecoder:
         return logits
 
     def _record_where_needed(self, cache: GraphCache) -> _Recorded | None:
-        keys, _ = cache.blocks(1)
+        keys, _values = cache.blocks(1)
         span = _FIRST_SPAN
         while span <= cache.length:
             span *= 2
@@ -83,7 +84,7 @@ class GraphedDecoder:
             try:
                 self._recorded = _Recorded(self.decoder, cache, span)
             except RuntimeError as error:
-                self.reason = f"CUDA cannot record a token ({str(error).strip().splitlines()[0]})"
+                self.reason = _("CUDA cannot record a token ({error})").format(error=str(error).strip().splitlines()[0])
         return self._recorded
 
 

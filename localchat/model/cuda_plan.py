@@ -16,6 +16,7 @@ from torch import Tensor
 
 from localchat.model.cuda_graph import GraphCache, record
 from localchat.model.decoder import Check, Decoder
+from localchat.translation import _
 from quant import pack
 from quant.kernels.cuda.products import Codes, CUDAKernel, Matrix, module, threads
 from quant.linear import QuantLinear
@@ -62,15 +63,15 @@ def refusal(decoder: Decoder) -> str | None:
     for field in fields(spec):
         value = getattr(spec, field.name)
         if field.name not in _EXPRESSED and value != field.default and (field.name, value) != ("qk_norm", "head"):
-            return f"{field.name} is {value!r}"
+            return _("{name} is {value!r}").format(name=field.name, value=value)
     sharing = spec.num_heads // spec.num_key_value_heads
     if spec.head_dim not in _HEAD_DIMS or sharing > _MOST_SHARING_HEADS:
-        return f"{sharing} heads of {spec.head_dim} channels share keys"
+        return _("{count} heads of {head_dim} channels share keys").format(count=sharing, head_dim=spec.head_dim)
     for module_ in decoder.modules():
         if isinstance(module_, torch.nn.Linear) or (
             isinstance(module_, QuantLinear) and not isinstance(module_.kernel, CUDAKernel)
         ):
-            return "not every matrix is quantized"
+            return _("not every matrix is quantized")
     return None
 
 

@@ -26,6 +26,7 @@ from localchat.model.per_layer import Listening, PerLayerInputs
 from localchat.model.recurrence import RECURRENCES
 from localchat.model.rope import Angles, Rope, rotate
 from localchat.model.spec import ModelSpec
+from localchat.translation import _
 
 __all__ = ["Check", "Decoder", "DecoderLayer", "Forward", "RMSNorm", "Weight"]
 
@@ -232,8 +233,10 @@ class Decoder(nn.Module):
             end = position + len(tokens)
             if end > self.spec.context_length:
                 raise ContextOverflow(
-                    f"The context of {self.spec.context_length} tokens is full.",
-                    "Start a new conversation, or shorten this one.",
+                    _("The context of {context_length} tokens is full.").format(
+                        context_length=self.spec.context_length
+                    ),
+                    _("Start a new conversation, or shorten this one."),
                 )
             x = x + self.position_embedding(torch.arange(position, end))
         return x
@@ -251,7 +254,11 @@ class Decoder(nn.Module):
 def _check_shapes(spec: ModelSpec, weights: Mapping[str, Weight]) -> None:
     shapes = tensor_shapes(spec)
     if wrong := sorted(set(shapes) ^ set(weights)):
-        raise BadWeights(f"The model's tensors do not match its description, for one {wrong[0]}.")
+        raise BadWeights(_("The model's tensors do not match its description, for one {wrong}.").format(wrong=wrong[0]))
     for name, shape in shapes.items():
         if tuple(weights[name].shape) != shape:
-            raise BadWeights(f"The tensor {name} has the shape {tuple(weights[name].shape)}, but must have {shape}.")
+            raise BadWeights(
+                _("The tensor {name} has the shape {shape}, but must have {wanted}.").format(
+                    name=name, shape=tuple(weights[name].shape), wanted=shape
+                )
+            )

@@ -13,10 +13,10 @@ import psutil
 import torch
 
 from localchat.errors import InvalidSetting, LocalChatError
-from localchat.translation import _
+from localchat.translation import _, mark
 from quant.kernels import native
 
-_USE_CPU = "Set LOCALCHAT_DEVICE=cpu to use the processor."
+_USE_CPU = mark("Set LOCALCHAT_DEVICE=cpu to use the processor.")
 
 
 def pick_device() -> torch.device:
@@ -36,7 +36,7 @@ def pick_device() -> torch.device:
             _("LOCALCHAT_DEVICE asks for {asked}, but torch {version} finds no such device here.").format(
                 asked=asked, version=torch.__version__
             ),
-            _USE_CPU,
+            _(_USE_CPU),
         )
     return torch.device(asked)
 
@@ -54,7 +54,7 @@ def within_memory(device: torch.device) -> Iterator[None]:
         if device.type == "cpu" or "out of memory" not in str(error):
             raise
         raise LocalChatError(
-            _("The model does not fit into the memory of the {type} device.").format(type=device.type), _USE_CPU
+            _("The model does not fit into the memory of the {type} device.").format(type=device.type), _(_USE_CPU)
         ) from error
 
 

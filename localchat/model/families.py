@@ -16,6 +16,7 @@ from localchat.model.family import GUESSING_LAYERS, Family, Fused, SourceKind, S
 from localchat.model.family_table import FAMILIES, family
 from localchat.model.spec import ModelSpec
 from localchat.model.tensor_shapes import Shapes, parameter_count, tensor_shapes
+from localchat.translation import _
 
 __all__ = ["FAMILIES", "Family", "SourceKind", "family", "parameter_count", "tensor_shapes"]
 
@@ -194,7 +195,9 @@ def _fused_rows(fused: Fused, part: str, sizes: Mapping[str, int], head_dim: int
     if fused.by_head:  # rows [head, part, channel]
         if len(set(sizes.values())) > 1:
             raise UnsupportedModel(
-                f"The tensors {fused.name} cannot be taken apart: key heads and heads differ in number."
+                _("The tensors {name} cannot be taken apart: key heads and heads differ in number.").format(
+                    name=fused.name
+                )
             )
         rows = np.arange(sum(sizes.values()), dtype=np.int64).reshape(-1, len(fused.parts), head_dim)
         return np.ascontiguousarray(rows[:, place]).reshape(-1)
@@ -212,8 +215,10 @@ def check_tensors(spec: ModelSpec, kind: SourceKind, names: Collection[str]) -> 
     wanted = {source.name for source in tensor_plan(spec, kind, names).values()}
     if missing := sorted(wanted - set(names)):
         raise BadWeights(
-            f"The model lacks {len(missing)} of its tensors, among them {missing[0]}.",
-            "Get the file again; it may be incomplete.",
+            _("The model lacks {count} of its tensors, among them {missing}.").format(
+                count=len(missing), missing=missing[0]
+            ),
+            _("Get the file again; it may be incomplete."),
         )
     unshared = replace(spec, shared_key_value_layers=0)  # some files keep what shares have no use for
     wanted |= {source.name for source in tensor_plan(unshared, kind, names).values()}
@@ -229,7 +234,9 @@ def check_tensors(spec: ModelSpec, kind: SourceKind, names: Collection[str]) -> 
     ]
     if extra:
         raise UnsupportedModel(
-            f"The model has {len(extra)} tensors that the family {spec.family} does not use, among them {min(extra)}."
+            _("The model has {count} tensors that the family {family} does not use, among them {extra}.").format(
+                count=len(extra), family=spec.family, extra=min(extra)
+            )
         )
 
 

@@ -15,6 +15,7 @@ from localchat.model.family import Family, Fused
 from localchat.model.family_gemma import GEMMA2, GEMMA3, GEMMA4, GEMMA4_UNIFIED, SANDWICHED_NORMS, WINDOW
 from localchat.model.family_mixtures import GPT_OSS, QWEN3_MOE
 from localchat.model.family_recurrent import LFM2, QWEN3_5
+from localchat.translation import _
 
 _BIASES = frozenset({"attention_bias", "mlp_bias"})
 _QWEN_WINDOW = frozenset({"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"})
@@ -235,4 +236,8 @@ def gguf_family(architecture: object) -> Family:
 
 
 def _unknown(known: list[str], name: object) -> UnsupportedModel:
-    return UnsupportedModel(f"This version runs the families {', '.join(known)}, but the model says it is {name!r}.")
+    return UnsupportedModel(
+        _("This version runs the families {known}, but the model says it is {name!r}.").format(
+            known=", ".join(known), name=name
+        )
+    )

@@ -18,6 +18,7 @@ from localchat.model.family_table import gguf_family
 from localchat.model.rope_scaling import read_scaling
 from localchat.model.spec import ModelSpec
 from localchat.model.spec_checks import check_sizes
+from localchat.translation import _
 
 
 class GGUFContents(Protocol):
@@ -67,7 +68,9 @@ def spec_from_gguf(file: GGUFContents) -> ModelSpec:
     prefix = f"{entry.gguf}."
     values = {key.removeprefix(prefix): value for key, value in file.metadata.items() if key.startswith(prefix)}
     if "token_embd.weight" not in file.tensors:
-        raise BadWeights("The model has no tensor token_embd.weight.", "Get the file again; it may be incomplete.")
+        raise BadWeights(
+            _("The model has no tensor token_embd.weight."), _("Get the file again; it may be incomplete.")
+        )
     _refuse_unknown(values, entry)
     values = {**entry.gguf_defaults, **values}
     values, further = _of_its_kind(values, entry, file)
@@ -75,7 +78,11 @@ def spec_from_gguf(file: GGUFContents) -> ModelSpec:
     check_sizes(fields)
     hidden_size, num_heads = fields["hidden_size"], fields["num_heads"]
     if whole(values, "attention.value_length", entry, fields["head_dim"]) != fields["head_dim"]:
-        raise UnsupportedModel(f"{entry.name}: attention.value_length differs from the head's {fields['head_dim']}.")
+        raise UnsupportedModel(
+            _("{family}: attention.value_length differs from the head's {field}.").format(
+                family=entry.name, field=fields["head_dim"]
+            )
+        )
     if entry.embeds_by_root:
         fields["embedding_scale"] = hidden_size**0.5
     for key, field in _FIELDS.items():
@@ -131,7 +138,11 @@ def _refuse_unknown(values: Mapping[str, Any], entry: Family) -> None:
             continue
         if key == "rope.scaling.finetuned" and (value or entry.gguf != "granite"):
             continue  # says how it was trained; granite turns nothing without it
-        raise UnsupportedModel(f"{entry.name}: the file has {entry.gguf}.{key} = {value!r}, which is not understood.")
+        raise UnsupportedModel(
+            _("{family}: the file has {gguf}.{key} = {value!r}, which is not understood.").format(
+                family=entry.name, gguf=entry.gguf, key=key, value=value
+            )
+        )
 
 
 def _biases(file: GGUFContents, entry: Family) -> dict[str, bool]:
@@ -160,9 +171,17 @@ def _rope(file: GGUFContents, values: Mapping[str, Any], entry: Family, fields: 
     theta = number(values, "rope.freq_base", entry, 10000.0)
     rotary_dim = whole(values, "rope.dimension_count", entry, head_dim)
     if rotary_dim != head_dim and "rope.dimension_count" not in entry.gguf_reads:
-        raise UnsupportedModel(f"{entry.name}: rope.dimension_count differs from the head's {head_dim} channels.")
+        raise UnsupportedModel(
+            _("{family}: rope.dimension_count differs from the head's {head_dim} channels.").format(
+                family=entry.name, head_dim=head_dim
+            )
+        )
     if not 2 <= rotary_dim <= head_dim:
-        raise UnsupportedModel(f"{entry.name}: rope turns {rotary_dim} of {head_dim} channels.")
+        raise UnsupportedModel(
+            _("{family}: rope turns {rotary_dim} of {head_dim} channels.").format(
+                family=entry.name, rotary_dim=rotary_dim, head_dim=head_dim
+            )
+        )
     scaling = read_scaling(_scaling_parameters(values, entry), rotary_dim, theta, context_length, entry.name)
     local = number(values, "rope.freq_base_swa", entry, theta) if "rope.freq_base_swa" in entry.gguf_reads else None
     made: dict[str, Any] = {
@@ -179,7 +198,11 @@ def _rope(file: GGUFContents, values: Mapping[str, Any], entry: Family, fields: 
         name: tuple(file.float32(each).reshape(-1).tolist()) for name, each in tensors.items() if each in file.tensors
     }
     if given and scaling.factors is not None:
-        raise UnsupportedModel(f"{entry.name}: the file scales its rope twice, by {min(given)} and by its metadata.")
+        raise UnsupportedModel(
+            _("{family}: the file scales its rope twice, by {given} and by its metadata.").format(
+                family=entry.name, given=min(given)
+            )
+        )
     if "rope_freqs" in given:
         made["rope_factors"] = given["rope_freqs"]
     if "rope_factors_long" in given:
@@ -216,7 +239,11 @@ def _sliding(values: Mapping[str, Any], entry: Family, fields: Mapping[str, Any]
         return {"local_rope_theta": None}
     if isinstance(pattern, (list, np.ndarray)):
         if len(pattern) != num_layers:
-            raise UnsupportedModel(f"{entry.name}: attention.sliding_window_pattern is not one truth for every layer.")
+            raise UnsupportedModel(
+                _("{family}: attention.sliding_window_pattern is not one truth for every layer.").format(
+                    family=entry.name
+                )
+            )
         return window_fields([bool(each) for each in pattern], window, fields)
     step = whole(values, "attention.sliding_window_pattern", entry, entry.sliding_pattern)
     return window_fields(sliding_layers(step, num_layers), window, fields)

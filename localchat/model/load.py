@@ -151,7 +151,7 @@ def _read_folder(path: Path, room: _Room, step: _Step) -> tuple[ModelSpec, dict[
     file_bytes = folder.weights.path.stat().st_size
     tensors = folder.quantization.get("tensors")
     context = room(path.name, Footprint.of_folder(spec, tensors, file_bytes, parameter_count(spec)))
-    weights = from_stored(folder, spec, lambda done, total: step("Opening weights", done, total))
+    weights = from_stored(folder, spec, lambda done, total: step(mark("Opening weights"), done, total))
     if not isinstance(folder.config.get("sampling", {}), dict):
         raise BadWeights(_("{path} is damaged: its sampling is not a table of values.").format(path=path / CONFIG_NAME))
     return spec, folder.config, weights, file_bytes, context

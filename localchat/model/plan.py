@@ -19,6 +19,7 @@ from localchat.model.attention import CacheLike
 from localchat.model.decoder import Check, Decoder, DecoderLayer
 from localchat.model.norm import RMSNorm
 from localchat.model.spec import ModelSpec
+from localchat.translation import _
 from quant.kernels import native
 from quant.linear import QuantEmbedding, QuantLinear
 
@@ -50,7 +51,7 @@ class NativeCache(CacheLike, Protocol):
 def refusal(decoder: Decoder) -> str | None:
     """Why a plan of this decoder would be of no use; None when it would be."""
     if decoder.output_norm.weight.device.type != "cpu":
-        return "runs on the CPU only"
+        return _("runs on the CPU only")
     if (reason := native.refusal()) is not None:
         return reason
     reasons = [_layer_refusal(layer, decoder.spec) for layer in decoder.layers]
@@ -89,8 +90,8 @@ class Plan:
             piece for run in runs for piece in ([range(i, i + 1) for i in run] if isinstance(run, range) else [run])
         ]
         learned, other_norm = spec.positions == "learned", spec.norm != "rms"
-        self._embedding = self._matrix("embedding", decoder.embedding, "has positions added" if learned else None)
-        self._output = self._matrix("output", decoder.output, "comes after another norm" if other_norm else None)
+        self._embedding = self._matrix("embedding", decoder.embedding, _("has positions added") if learned else None)
+        self._output = self._matrix("output", decoder.output, _("comes after another norm") if other_norm else None)
         shape = native_shape(spec)
         self._plan = self._library.quant_plan_new(
             ctypes.addressof(shape),
@@ -166,14 +167,14 @@ class Plan:
             native.check(self._library.quant_plan_run(self._plan, self._step_address))
         except native.NotFinite as error:
             raise BadLogits(
-                "The model computed no usable answer.", "Its weights may be damaged: get the model again."
+                _("The model computed no usable answer."), _("Its weights may be damaged: get the model again.")
             ) from error
 
     def _matrix(self, name: str, module: nn.Module, refusal: str | None) -> native.Matrix | None:
         if refusal is None:
             if isinstance(module, QuantEmbedding) or (isinstance(module, QuantLinear) and _is_native(module)):
                 return native.Matrix.of(module.tensor)
-            refusal = "is not quantized"
+            refusal = _("is not quantized")
         self.fallbacks[name] = refusal
         return None
 
@@ -208,23 +209,25 @@ def _layer_refusal(layer: nn.Module, spec: ModelSpec) -> str | None:
     """Why native code cannot run this layer."""
     assert isinstance(layer, DecoderLayer)
     features = {
-        f"has norms of the kind {spec.norm}": spec.norm != "rms",
-        "is a short convolution": spec.kind(layer.index) == "convolution",
-        "has linear attention": spec.kind(layer.index) == "linear",
-        "gates its attention": spec.attention_gate,
-        "runs attention and MLP side by side": spec.parallel_residual,
-        "has an MLP without a gate": not spec.gated_mlp,
-        f"has the activation {spec.activation}": spec.activation not in native.ACTIVATIONS,
-        "has attention sinks": spec.attention_sinks,
-        "limits the gates of its MLP": spec.gate_limit is not None,
-        "norms its values": spec.value_norm,
-        "scales what it gives": spec.layer_scale,
-        "is told of the tokens beside": spec.per_layer_size > 0,
-        "has heads of another size than others": spec.full_head_dim is not None,
-        "has no keys and values of its own": spec.keys_of(layer.index) != layer.index,
-        "attends over latents": spec.key_value_rank > 0,
-        f"has a head_dim of {spec.head_dim}, which is no multiple of 16": spec.head_dim % 16 != 0,
-        f"has more than {_MOST_SHARING_HEADS} heads for one key head": (
+        _("has norms of the kind {kind}").format(kind=spec.norm): spec.norm != "rms",
+        _("is a short convolution"): spec.kind(layer.index) == "convolution",
+        _("has linear attention"): spec.kind(layer.index) == "linear",
+        _("gates its attention"): spec.attention_gate,
+        _("runs attention and MLP side by side"): spec.parallel_residual,
+        _("has an MLP without a gate"): not spec.gated_mlp,
+        _("has the activation {activation}").format(activation=spec.activation): spec.activation
+        not in native.ACTIVATIONS,
+        _("has attention sinks"): spec.attention_sinks,
+        _("limits the gates of its MLP"): spec.gate_limit is not None,
+        _("norms its values"): spec.value_norm,
+        _("scales what it gives"): spec.layer_scale,
+        _("is told of the tokens beside"): spec.per_layer_size > 0,
+        _("has heads of another size than others"): spec.full_head_dim is not None,
+        _("has no keys and values of its own"): spec.keys_of(layer.index) != layer.index,
+        _("attends over latents"): spec.key_value_rank > 0,
+        _("has a head_dim of {head_dim}, which is no multiple of 16").format(head_dim=spec.head_dim): spec.head_dim % 16
+        != 0,
+        _("has more than {count} heads for one key head").format(count=_MOST_SHARING_HEADS): (
             spec.num_heads > _MOST_SHARING_HEADS * spec.num_key_value_heads
         ),
     }
@@ -232,9 +235,9 @@ def _layer_refusal(layer: nn.Module, spec: ModelSpec) -> str | None:
         return reason
     matrices = _matrices(layer, spec)
     if not all(_is_native(matrix) for matrix in matrices.values()):
-        return "has matrices that are not quantized"
+        return _("has matrices that are not quantized")
     if any(matrix.bias is not None for name, matrix in matrices.items() if name not in _WITH_BIAS):
-        return "has a bias where native code adds none"
+        return _("has a bias where native code adds none")
     return None
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from localchat.errors import UnsupportedModel
 from localchat.model.rope import inverse_frequencies
+from localchat.translation import _
 
 Factors = tuple[float, ...]
 
@@ -46,18 +47,38 @@ def read_scaling(
     kind = "longrope" if kind == "su" else kind
     given = {key: value for key, value in parameters.items() if key not in _OF_ROPE and value is not None}
     if not isinstance(kind, str) or kind not in _NEEDED:
-        raise UnsupportedModel(f"{family}: rope scaling of the kind {kind!r} is not known to this version.")
+        raise UnsupportedModel(
+            _("{family}: rope scaling of the kind {kind!r} is not known to this version.").format(
+                family=family, kind=kind
+            )
+        )
     if unknown := sorted(set(given) - set(_NEEDED[kind]) - set(_OPTIONAL.get(kind, ()))):
-        raise UnsupportedModel(f"{family}: {kind} rope scaling has unknown parameters: {', '.join(unknown)}.")
+        raise UnsupportedModel(
+            _("{family}: {kind} rope scaling has unknown parameters: {unknown}.").format(
+                family=family, kind=kind, unknown=", ".join(unknown)
+            )
+        )
     for key in (*_NEEDED[kind], *(key for key in _OPTIONAL.get(kind, ()) if key in given)):
         value = given.get(key)
         if key in _LISTS:
-            _check_factors(value, rotary_dim // 2, f"{family}: {kind} rope scaling has {key}")
+            _check_factors(
+                value,
+                rotary_dim // 2,
+                _("{family}: {kind} rope scaling has {key}").format(family=family, kind=kind, key=key),
+            )
         elif key == "truncate":
             if not isinstance(value, bool):
-                raise UnsupportedModel(f"{family}: {kind} rope scaling has {key} = {value!r}, not true or false.")
+                raise UnsupportedModel(
+                    _("{family}: {kind} rope scaling has {key} = {value!r}, not true or false.").format(
+                        family=family, kind=kind, key=key, value=value
+                    )
+                )
         elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise UnsupportedModel(f"{family}: {kind} rope scaling has {key} = {value!r}, not a positive number.")
+            raise UnsupportedModel(
+                _("{family}: {kind} rope scaling has {key} = {value!r}, not a positive number.").format(
+                    family=family, kind=kind, key=key, value=value
+                )
+            )
     plain = RopeScaling(context_length)
     if kind == "proportional":
         return replace(plain, factors=_proportional(rotary_dim, parameters.get("partial_rotary_factor", 1.0), **given))
@@ -98,15 +119,17 @@ _OPTIONAL: Mapping[str, tuple[str, ...]] = {
 
 def _check_factors(value: object, wanted: int, what: str) -> None:
     if not isinstance(value, (list, tuple)) or len(value) != wanted:
-        raise UnsupportedModel(f"{what} that are not {wanted} numbers.")
+        raise UnsupportedModel(_("{what} that are not {wanted} numbers.").format(what=what, wanted=wanted))
     if not all(isinstance(each, (int, float)) and 0 < each < math.inf for each in value):
-        raise UnsupportedModel(f"{what} that are not all positive numbers.")
+        raise UnsupportedModel(_("{what} that are not all positive numbers.").format(what=what))
 
 
 def _proportional(rotary_dim: int, share: float, factor: float = 1.0) -> Factors | None:
     """Gemma 4's: that share of the frequencies, the fast ones, and the others turn by next to nothing."""
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
-        raise UnsupportedModel(f"proportional rope scaling has partial_rotary_factor = {share!r}, not a share.")
+        raise UnsupportedModel(
+            _("proportional rope scaling has partial_rotary_factor = {share!r}, not a share.").format(share=share)
+        )
     turning = int(share * rotary_dim // 2)
     factors = (float(factor),) * turning + (_NEVER,) * (rotary_dim // 2 - turning)
     return None if set(factors) == {1.0} else factors
@@ -124,7 +147,7 @@ def _llama3_factors(
     Source: the reference implementation of Meta's llama-models, `apply_scaling`.
     """
     if high_freq_factor <= low_freq_factor:
-        raise UnsupportedModel("llama3 rope scaling has high_freq_factor not above low_freq_factor.")
+        raise UnsupportedModel(_("llama3 rope scaling has high_freq_factor not above low_freq_factor."))
     turns = original_max_position_embeddings * frequencies.double() / (2 * math.pi)  # within the original context
     smooth = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0)
     return tuple((1.0 / ((1 - smooth) / factor + smooth)).tolist())
@@ -146,7 +169,7 @@ def _yarn(
     """YaRN (Peng et al., 2023, sections 3.2 and 3.4): frequencies that turn more than `beta_fast` times within the
     original context are kept, those below `beta_slow` divided by `factor`, a ramp over the channels between."""
     if theta <= 1:
-        raise UnsupportedModel(f"yarn rope scaling means nothing with a rope_theta of {theta}.")
+        raise UnsupportedModel(_("yarn rope scaling means nothing with a rope_theta of {theta}.").format(theta=theta))
     original = original_max_position_embeddings or plain.context_length
 
     def channel(turns: float) -> float:
@@ -178,7 +201,11 @@ def _dynamic(plain: RopeScaling, rotary_dim: int, factor: float, family: str) ->
     """NTK-aware scaling by the length of the text (bloc97 and emozilla, 2023): up to the original context nothing is
     scaled; in a longer one the base grows as it must for a text of `factor` times that length, the longest we allow."""
     if rotary_dim < 4 or factor < 1:
-        raise UnsupportedModel(f"{family}: dynamic rope scaling by {factor} over {rotary_dim} channels means nothing.")
+        raise UnsupportedModel(
+            _("{family}: dynamic rope scaling by {factor} over {rotary_dim} channels means nothing.").format(
+                family=family, factor=factor, rotary_dim=rotary_dim
+            )
+        )
     original = plain.context_length
     longest = int(original * factor)
     growth = (factor * longest / original - (factor - 1)) ** (rotary_dim / (rotary_dim - 2))

@@ -18,6 +18,7 @@ from localchat.model.configuration import read_huggingface_config, read_recommen
 from localchat.model.families import SourceKind, TensorSource, check_tensors, tensor_plan
 from localchat.model.gguf_configuration import spec_from_gguf
 from localchat.model.spec import ModelSpec
+from localchat.translation import _
 from localchat.weights.gguf_blocks import to_quant_tensor
 from localchat.weights.gguf_file import GGUFFile
 from localchat.weights.packed_checkpoint import CheckpointFile
@@ -159,7 +160,7 @@ def open_source(path: Path) -> WeightSource:
     if path.is_dir():
         return CheckpointSource(path)
     if not path.exists():
-        raise ModelNotFound(f"There is no file {path}.")
+        raise ModelNotFound(_("There is no file {path}.").format(path=path))
     return GGUFSource(path)
 
 
@@ -169,8 +170,9 @@ def _checked_plan(spec: ModelSpec, kind: SourceKind, shapes: dict[str, tuple[int
     for source in plan.values():
         if shapes[source.name] != (wanted := source.stored_shape or source.shape):
             raise BadWeights(
-                f"The tensor {source.name} has the shape {shapes[source.name]}, but the model's description "
-                f"says {wanted}.",
-                "Get the file again; it may be damaged.",
+                _("The tensor {name} has the shape {shape}, but the model's description says {wanted}.").format(
+                    name=source.name, shape=shapes[source.name], wanted=wanted
+                ),
+                _("Get the file again; it may be damaged."),
             )
     return plan

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from localchat.errors import UnsupportedModel
 from localchat.model.spec_checks import check_spec
+from localchat.translation import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,14 +228,19 @@ class ModelSpec:
             UnsupportedModel: a key without a default is missing, one is unknown, or a value is not allowed.
         """
         if not isinstance(data, Mapping):
-            raise UnsupportedModel("The model's config.json does not hold a table of values.")
+            raise UnsupportedModel(_("The model's config.json does not hold a table of values."))
         if unknown := sorted(set(data) - {field.name for field in fields(cls)}):
             raise UnsupportedModel(
-                f"The model's config.json has keys that this version does not know: {', '.join(map(str, unknown))}.",
-                "Update localchat, or import the model again.",
+                _("The model's config.json has keys that this version does not know: {unknown}.").format(
+                    unknown=", ".join(map(str, unknown))
+                ),
+                _("Update localchat, or import the model again."),
             )
         needed = {field.name for field in fields(cls) if field.default is MISSING}
         if missing := sorted(needed - set(data)):
-            raise UnsupportedModel(f"The model's config.json lacks {', '.join(missing)}.", "Import the model again.")
+            raise UnsupportedModel(
+                _("The model's config.json lacks {missing}.").format(missing=", ".join(missing)),
+                _("Import the model again."),
+            )
         values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in data.items()}
         return cls(**values)

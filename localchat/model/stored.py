@@ -17,6 +17,7 @@ from localchat.errors import BadWeights, UnsupportedModel
 from localchat.model.decoder import Weight
 from localchat.model.families import tensor_shapes
 from localchat.model.spec import ModelSpec
+from localchat.translation import _, mark
 from localchat.weights.model_folder import ModelFolder
 from quant.spec import QuantSpec
 from quant.tensor import QuantTensor
@@ -28,7 +29,7 @@ NOT_SPEC = frozenset({"name", "title", "licence", "sampling", "origin"})
 """Keys of config.json that say nothing of the computation; every other key is one of the `ModelSpec`."""
 
 PARTS = ("packed", "scales", "minimums")
-_AGAIN = "Remove the model and import it again."
+_AGAIN = mark("Remove the model and import it again.")
 
 
 def to_stored(weights: Mapping[str, Weight]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -52,8 +53,10 @@ def stored_spec(folder: ModelFolder) -> ModelSpec:
     """
     if (found := folder.quantization.get("format_version")) != FORMAT_VERSION:
         raise UnsupportedModel(
-            f"The model folder has the format {found!r}, and this version reads {FORMAT_VERSION}.",
-            "Update localchat, or import the model again.",
+            _("The model folder has the format {found!r}, and this version reads {format_version}.").format(
+                found=found, format_version=FORMAT_VERSION
+            ),
+            _("Update localchat, or import the model again."),
         )
     return ModelSpec.from_dict({key: value for key, value in folder.config.items() if key not in NOT_SPEC})
 
@@ -71,7 +74,7 @@ def from_stored(
     """
     specs = folder.quantization.get("tensors")
     if not isinstance(specs, dict):
-        raise BadWeights(f"{folder.path / 'quantization.json'} lists no tensors.", _AGAIN)
+        raise BadWeights(_("{path} lists no tensors.").format(path=folder.path / "quantization.json"), _(_AGAIN))
     shapes = tensor_shapes(spec)
     weights: dict[str, Weight] = {}
     for count, (name, shape) in enumerate(shapes.items(), start=1):
@@ -88,11 +91,19 @@ def _quantized(folder: ModelFolder, name: str, shape: tuple[int, ...], spec: Any
         parts = {part: folder.weights.tensor(f"{name}.{part}") for part in stored}
         return QuantTensor.from_parts(QuantSpec.from_metadata(spec), (rows, columns), parts)
     except ValueError as error:
-        raise BadWeights(f"The tensor {name} in {folder.path} is not what quantization.json says.", _AGAIN) from error
+        raise BadWeights(
+            _("The tensor {name} in {path} is not what quantization.json says.").format(name=name, path=folder.path),
+            _(_AGAIN),
+        ) from error
 
 
 def _dense(folder: ModelFolder, name: str) -> Tensor:
     tensor = folder.weights.tensor(name)
     if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise BadWeights(f"The tensor {name} in {folder.path} is {tensor.dtype}, not a floating-point type.", _AGAIN)
+        raise BadWeights(
+            _("The tensor {name} in {path} is {dtype}, not a floating-point type.").format(
+                name=name, path=folder.path, dtype=tensor.dtype
+            ),
+            _(_AGAIN),
+        )
     return tensor

@@ -12,6 +12,7 @@ from torch import Tensor
 from localchat.errors import InvalidSetting
 from localchat.paths import assets_dir
 from localchat.text.tokenizer import Tokenizer
+from localchat.translation import _
 
 CHUNK_TOKENS = 512
 _MOST_CHUNKS = 32  # of all files together: more tokens gain next to nothing and cost time in proportion
@@ -43,8 +44,8 @@ def load_calibration(tokenizer: Tokenizer, file: Path | None = None) -> Calibrat
     each = min(_MOST_CHUNKS // len(files), *(len(chunks) for chunks in by_file))
     if each * len(files) < _FEWEST_CHUNKS:
         raise InvalidSetting(
-            f"The calibration text has fewer than {_FEWEST_CHUNKS * CHUNK_TOKENS} tokens.",
-            "Give a longer one; about 16,000 tokens are useful.",
+            _("The calibration text has fewer than {least} tokens.").format(least=_FEWEST_CHUNKS * CHUNK_TOKENS),
+            _("Give a longer one; about 16,000 tokens are useful."),
         )
     # In turns, so that the first few chunks are of every kind.
     turns = zip(*(_spread(chunks, each) for chunks in by_file), strict=True)
@@ -58,9 +59,11 @@ def _read(path: Path) -> bytes:
         content = path.read_bytes()
         content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidSetting(f"{path} is not text in UTF-8.", "Convert it first, for example with iconv.") from error
+        raise InvalidSetting(
+            _("{path} is not text in UTF-8.").format(path=path), _("Convert it first, for example with iconv.")
+        ) from error
     except OSError as error:
-        raise InvalidSetting(f"{path} cannot be read: {error.strerror}.") from error
+        raise InvalidSetting(_("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror)) from error
     return content
 
 

@@ -10,6 +10,7 @@ from localchat.hub.importer import target_spec
 from localchat.model.families import parameter_count
 from localchat.model.sources import WeightSource
 from localchat.quantizing.options import QuantizeOptions
+from localchat.translation import _
 from quant.allocate import Option, allocate
 from quant.spec import QuantSpec
 from quant.tensor import stored_bytes
@@ -48,8 +49,8 @@ def chosen_formats(
     except ValueError as error:
         least = fixed + sum(min(option.nbytes for option in each) for each in choices.values())
         raise InvalidSetting(
-            f"The budget of {budget} bits a weight is too small for this model.",
-            f"The least possible is {math.ceil(80 * least / total) / 10}.",
+            _("The budget of {budget} bits a weight is too small for this model.").format(budget=budget),
+            _("The least possible is {least}.").format(least=math.ceil(80 * least / total) / 10),
         ) from error
 
 

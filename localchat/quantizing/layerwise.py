@@ -17,6 +17,7 @@ from localchat.model.decoder import Decoder, DecoderLayer, Weight
 from localchat.model.families import tensor_shapes
 from localchat.model.rope import Rope
 from localchat.model.sources import WeightSource
+from localchat.translation import _
 
 _CPU = torch.device("cpu")
 
@@ -112,9 +113,11 @@ class Layerwise:
         """
         if not self.spec.layers_follow_each_other:
             raise UnsupportedModel(
-                f"Models of the family {self.spec.family} cannot be quantized on text, as their layers read more than "
-                "the one before them gives.",
-                "Use --method rtn, which looks at the weights alone.",
+                _(
+                    "Models of the family {family} cannot be quantized on text, as their layers read more than the "
+                    "one before them gives."
+                ).format(family=self.spec.family),
+                _("Use --method rtn, which looks at the weights alone."),
             )
         outer = self.outer(weights)
         return [outer.embed(chunk, 0) for chunk in chunks]

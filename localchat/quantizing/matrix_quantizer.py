@@ -10,6 +10,7 @@ from torch import Tensor
 from localchat.errors import BadWeights
 from localchat.model.decoder import Weight
 from localchat.quantizing.options import Method
+from localchat.translation import _
 from quant import gptq, rtn, search
 from quant.observe import Moments
 from quant.spec import QuantSpec
@@ -38,7 +39,10 @@ def quantize_site(
             try:
                 result[name] = _quantize(weight, spec, moments, method, factors)
             except ValueError as error:
-                raise BadWeights(f"The tensor {name} cannot be quantized: {error}.", "Get the model again.") from error
+                raise BadWeights(
+                    _("The tensor {name} cannot be quantized: {error}.").format(name=name, error=error),
+                    _("Get the model again."),
+                ) from error
     return result
 
 

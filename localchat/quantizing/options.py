@@ -6,17 +6,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from localchat.errors import InvalidSetting
+from localchat.translation import _, mark
 from quant.spec import GROUP_SIZES
 
 Method = Literal["rtn", "search", "awq", "gptq", "best"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 METHOD_WORDS: dict[Method, str] = {
-    "rtn": "round to nearest",
-    "search": "scale and minimum search, weighted by activations",
-    "awq": "activation-aware scaling with scale and minimum search",
-    "gptq": "GPTQ with activation order",
-    "best": "GPTQ with activation order, formats chosen by sensitivity",
+    "rtn": mark("round to nearest"),
+    "search": mark("scale and minimum search, weighted by activations"),
+    "awq": mark("activation-aware scaling with scale and minimum search"),
+    "gptq": mark("GPTQ with activation order"),
+    "best": mark("GPTQ with activation order, formats chosen by sensitivity"),
 }
 
 
@@ -41,15 +42,23 @@ class QuantizeOptions:
 
     def __post_init__(self) -> None:
         if self.bits not in (4, 8):
-            raise InvalidSetting(f"--bits is {self.bits}.", "It may be 4 or 8.")
+            raise InvalidSetting(_("--bits is {bits}.").format(bits=self.bits), _("It may be 4 or 8."))
         if self.group_size not in GROUP_SIZES:
-            raise InvalidSetting(f"--group-size is {self.group_size}.", "It may be 32, 64 or 128.")
+            raise InvalidSetting(
+                _("--group-size is {group_size}.").format(group_size=self.group_size), _("It may be 32, 64 or 128.")
+            )
         if self.method not in METHODS:
-            raise InvalidSetting(f"--method is {self.method!r}.", f"It may be {', '.join(METHODS)}.")
+            raise InvalidSetting(
+                _("--method is {method!r}.").format(method=self.method),
+                _("It may be {methods}.").format(methods=", ".join(METHODS)),
+            )
         if self.budget is not None and self.method != "best":
-            raise InvalidSetting(f"--budget needs --method best, and this is {self.method}.")
+            raise InvalidSetting(_("--budget needs --method best, and this is {method}.").format(method=self.method))
         if self.budget is not None and not 4 < self.budget < 9:
-            raise InvalidSetting(f"--budget is {self.budget}.", "Give bits a weight, more than 4 and less than 9.")
+            raise InvalidSetting(
+                _("--budget is {budget}.").format(budget=self.budget),
+                _("Give bits a weight, more than 4 and less than 9."),
+            )
 
     @property
     def needs_text(self) -> bool:

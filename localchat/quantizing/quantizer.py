@@ -31,6 +31,7 @@ from localchat.quantizing.sensitivity import measure_options
 from localchat.quantizing.sites import Site, stages
 from localchat.quantizing.work import QuantizeWork
 from localchat.text.chat_text import load_chat_text
+from localchat.translation import _
 from quant.observe import Moments, Observer
 from quant.spec import QuantSpec
 
@@ -74,7 +75,7 @@ def quantize_model(
     about = {"options": options.to_dict(), "calibration": calibration.about() if calibration else None}
     work = QuantizeWork(ensure(models_dir()) / f".{name}.quantizing", {**about, "source": _identity(path)})
     weights = _Job(source, options, calibration, work, on_progress, check).run()
-    on_progress("Writing", 0.99)
+    on_progress(_("Writing"), 0.99)
     folder = write_model(path, name, source, weights, text, method=METHOD_WORDS[options.method], about=about)
     work.remove()
     return Imported(name, folder, not text.template.is_fallback)
@@ -115,10 +116,13 @@ class _Job:
         states = self.layers.embed(self.chunks, result) if self.chunks else []
         count = self.source.spec.num_layers
         for index in range(count):
-            self.on_progress(f"Layer {index + 1} of {count}", start + (_LAYERS_SHARE - start) * index / count)
+            self.on_progress(
+                _("Layer {index} of {count}").format(index=index + 1, count=count),
+                start + (_LAYERS_SHARE - start) * index / count,
+            )
             layer = self._layer(index, specs, states)
             result |= {f"layers.{index}.{name}": weight for name, weight in layer.items()}
-        self.on_progress("Vocabulary", _LAYERS_SHARE)
+        self.on_progress(_("Vocabulary"), _LAYERS_SHARE)
         seen = self._before_output(states, result)
         for name in self.source.plan:
             if name not in result:
@@ -136,7 +140,7 @@ class _Job:
         options = measure_options(
             self.layers,
             self.chunks[:_SENSITIVITY_CHUNKS],
-            on_progress=lambda share: self.on_progress("Measuring sensitivity", _SENSITIVITY_SHARE * share),
+            on_progress=lambda share: self.on_progress(_("Measuring sensitivity"), _SENSITIVITY_SHARE * share),
             check=self.check,
         )
         chosen = chosen_formats(self.source, plain, options, self.options.budget)
@@ -188,7 +192,10 @@ class _Job:
             try:
                 dense = fold_scales(dense, specs, moments, self.source.spec)
             except ValueError as error:
-                raise BadWeights(f"Layer {index} cannot be quantized: {error}.", "Get the model again.") from error
+                raise BadWeights(
+                    _("Layer {index} cannot be quantized: {error}.").format(index=index, error=error),
+                    _("Get the model again."),
+                ) from error
         result: dict[str, Weight] = {**dense}
         for stage in order:
             moments = self._observe(index, result, stage, states)

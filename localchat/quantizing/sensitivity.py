@@ -16,6 +16,7 @@ from localchat.errors import BadWeights
 from localchat.model.decoder import Check, DecoderLayer
 from localchat.quantizing.layerwise import Layerwise
 from localchat.quantizing.sites import stages
+from localchat.translation import _
 from quant import gptq, rtn
 from quant.allocate import EIGHT_BITS, FOUR_BITS, Option, rounding_damage
 from quant.observe import Moments, Observer, OutputGradients
@@ -99,7 +100,9 @@ def _vocabulary(layers: Layerwise, states: Sequence[Tensor], tokens: int, check:
                     leaf = given.detach().requires_grad_()
                     logits = outer.logits(leaf)
                     if not torch.isfinite(logits).all():
-                        raise BadWeights("The source computes something that is no number.", "Get the model again.")
+                        raise BadWeights(
+                            _("The source computes something that is no number."), _("Get the model again.")
+                        )
                     chances = logits.detach().softmax(-1)
                     drawn = torch.multinomial(chances, 1, generator=generator)
                     change = chances.scatter_add(1, drawn, torch.full_like(chances[:, :1], -1.0))

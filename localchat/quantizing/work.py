@@ -13,6 +13,7 @@ from torch import Tensor
 from localchat.errors import BadWeights, StorageFailed
 from localchat.model.decoder import Weight
 from localchat.model.stored import PARTS, to_stored
+from localchat.translation import _
 from localchat.weights.safetensors_file import SafetensorsFile
 from localchat.weights.safetensors_writer import write_safetensors
 from quant.spec import QuantSpec
@@ -111,6 +112,8 @@ class QuantizeWork:
 
 def _storage_failed(folder: Path, error: OSError) -> StorageFailed:
     return StorageFailed(
-        f"The layers that are finished cannot be kept in {folder} ({error.strerror or error}).",
-        "Free some space or make the folder writable, then try again.",
+        _("The layers that are finished cannot be kept in {folder} ({reason}).").format(
+            folder=folder, reason=error.strerror or error
+        ),
+        _("Free some space or make the folder writable, then try again."),
     )

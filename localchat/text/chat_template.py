@@ -17,7 +17,9 @@ from localchat.errors import BadTemplate
 from localchat.messages import Message
 from localchat.text.template_sandbox import MAX_SOURCE, Refused, TemplateSandbox, TooMuch
 from localchat.text.thinking import find_marks
+from localchat.text.thinking_switch import QUESTION, ThinkingSwitch, find_switch
 from localchat.text.tokenizer import Tokenizer
+from localchat.translation import _, mark
 
 CHATML = (
     "{% for message in messages %}"
@@ -34,7 +36,7 @@ PLAIN = (
 )
 
 _THINKING_FIELDS = ("reasoning_content", "reasoning", "thinking")
-_HINT = "Import the model with another chat template."
+_HINT = mark("Import the model with another chat template.")
 
 
 class ChatTemplate:
@@ -59,13 +61,18 @@ class ChatTemplate:
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         if len(source) > MAX_SOURCE:
             raise BadTemplate(
-                f"The model's chat template has {len(source)} characters, which no template needs.", _HINT
+                _("The model's chat template has {count} characters, which no template needs.").format(
+                    count=len(source)
+                ),
+                _(_HINT),
             )
         self._sandbox = TemplateSandbox()
         try:
             self._template = self._sandbox.from_string(source)
         except Exception as error:  # whatever a stranger's program makes the parser or Python's compiler say
-            raise BadTemplate(f"The model's chat template cannot be read ({_reason(error)}).", _HINT) from error
+            raise BadTemplate(
+                _("The model's chat template cannot be read ({reason}).").format(reason=_reason(error)), _(_HINT)
+            ) from error
 
     @cached_property
     def thinking_field(self) -> str:
@@ -75,6 +82,13 @@ class ChatTemplate:
         read = {node.attr for node in parsed.find_all(nodes.Getattr)}
         quoted = {node.value for node in parsed.find_all(nodes.Const) if isinstance(node.value, str)}
         return next((name for name in _THINKING_FIELDS if name in read or (name in quoted and name != "thinking")), "")
+
+    @cached_property
+    def switch(self) -> ThinkingSwitch | None:
+        """How it is told to let the model think or not; None when it cannot be told."""
+        question = [Message("user", QUESTION)]
+        parsed = self._sandbox.parse(self.source)
+        return find_switch(parsed, self.marks, lambda variables: self.render(question, variables=variables))
 
     def _turn(self, message: Message) -> dict[str, Any]:
         turn = {"role": message.role, "content": message.content}
@@ -118,11 +132,17 @@ class ChatTemplate:
         try:
             return self._template.render(context)
         except Refused as error:
-            raise BadTemplate(f"The model's chat template refuses this conversation: {_reason(error)}.") from error
+            raise BadTemplate(
+                _("The model's chat template refuses this conversation: {reason}.").format(reason=_reason(error))
+            ) from error
         except TooMuch as error:
-            raise BadTemplate(f"The model's chat template was stopped: {_reason(error)}.", _HINT) from error
+            raise BadTemplate(
+                _("The model's chat template was stopped: {reason}.").format(reason=_reason(error)), _(_HINT)
+            ) from error
         except Exception as error:  # a stranger's program may raise anything
-            raise BadTemplate(f"The model's chat template fails ({_reason(error)}).", _HINT) from error
+            raise BadTemplate(
+                _("The model's chat template fails ({reason}).").format(reason=_reason(error)), _(_HINT)
+            ) from error
 
 
 def fallback_template(tokenizer: Tokenizer) -> ChatTemplate:
@@ -134,7 +154,7 @@ def fallback_template(tokenizer: Tokenizer) -> ChatTemplate:
 def _reason(error: Exception) -> str:
     """One printable line of at most 200 characters, without a full stop."""
     if isinstance(error, RecursionError):
-        return "it is nested too deeply"
+        return _("it is nested too deeply")
     line = (error.message or "") if isinstance(error, jinja2.TemplateError) else str(error)
     text = "".join(letter if letter.isprintable() else " " for letter in line)
     return " ".join(text.split())[:200].rstrip(".") or type(error).__name__

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from localchat.errors import InvalidSetting
 from localchat.messages import Message
 from localchat.text.chat_template import ChatTemplate
 from localchat.text.load import load_template, load_tokenizer, template_from_gguf, text_files, tokenizer_from_gguf
 from localchat.text.prompt import encode_chat
 from localchat.text.thinking import ThinkingMarks, find_marks
 from localchat.text.tokenizer import Tokenizer
+from localchat.translation import _
 from localchat.weights.gguf_file import GGUFFile
 
 _TAIL = 24
@@ -26,13 +28,23 @@ class ChatText:
     tokenizer: Tokenizer
     template: ChatTemplate
 
-    def encode(self, messages: Sequence[Message]) -> list[int]:
+    def encode(self, messages: Sequence[Message], think: bool | None = None) -> list[int]:
         """Token ids of a conversation, ready for the model's next reply.
+
+        Args:
+            think: whether the model is to think first; None leaves it to its template.
 
         Raises:
             BadTemplate: the template refuses this conversation.
+            InvalidSetting: the template cannot be told whether to think.
         """
-        return encode_chat(self.template, self.tokenizer, messages)
+        switch = self.template.switch if think is not None else None
+        if think is not None and switch is None:
+            raise InvalidSetting(
+                _("This model cannot be told whether to think first: its chat template has no switch for that."),
+                _("Leave that to the model, or choose another one."),
+            )
+        return encode_chat(self.template, self.tokenizer, messages, switch.variables(think) if switch else None)
 
     @cached_property
     def marks(self) -> ThinkingMarks | None:

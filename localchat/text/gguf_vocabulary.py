@@ -15,6 +15,7 @@ from localchat.text.sentencepiece_model import PieceKind, SentencePieceTokenizer
 from localchat.text.tokenizer import Tokenizer
 from localchat.text.tokenizer_json import TokenizerJson
 from localchat.text.vocabulary_spec import END_OF_GENERATION, ControlToken, Spelling, VocabularySpec, end_ids
+from localchat.translation import _, mark
 
 # Values of tokenizer.ggml.token_type; those of SentencePiece, and the format's documentation says so.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
@@ -22,7 +23,7 @@ _PIECE_KINDS: dict[int, PieceKind] = {
     _NORMAL: "normal", _CONTROL: "control", _USER_DEFINED: "user_defined", _UNUSED: "unused", _BYTE: "byte"
 }  # fmt: skip
 
-_HINT = "The file is damaged or was converted wrongly; fetch it again."
+_HINT = mark("The file is damaged or was converted wrongly; fetch it again.")
 
 
 def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
@@ -42,10 +43,12 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
         if kind == "gemma4":
             return _gemma4(keys)
     except (TypeError, ValueError) as error:  # a text where a number should be, and the like
-        raise BadWeights(f"The GGUF file's vocabulary is damaged ({error}).", _HINT) from error
+        raise BadWeights(_("The GGUF file's vocabulary is damaged ({error}).").format(error=error), _(_HINT)) from error
     if kind is None:
-        raise BadWeights("The GGUF file has no vocabulary (tokenizer.ggml.model).", _HINT)
-    raise UnsupportedModel(f"The model's vocabulary is of the kind {kind!r}, which localchat does not know.")
+        raise BadWeights(_("The GGUF file has no vocabulary (tokenizer.ggml.model)."), _(_HINT))
+    raise UnsupportedModel(
+        _("The model's vocabulary is of the kind {kind!r}, which localchat does not know.").format(kind=kind)
+    )
 
 
 def _byte_level(keys: Mapping[str, Any]) -> Tokenizer:
@@ -66,7 +69,7 @@ def _gemma4(keys: Mapping[str, Any]) -> Tokenizer:
     tokens, types = _tokens(keys)
     unknown = _id(keys, "unknown_token_id", len(tokens))
     if unknown is None or types.count(_BYTE) != 256:
-        raise BadWeights("The GGUF file's vocabulary lacks tokens for bytes, or one for what is unknown.", _HINT)
+        raise BadWeights(_("The GGUF file's vocabulary lacks tokens for bytes, or one for what is unknown."), _(_HINT))
     library = _bpe(keys, tokens, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=True)
     library.normalizer = normalizers.Replace(" ", "▁")
     library.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"\n+"), "isolated")
@@ -81,14 +84,16 @@ def _bpe(keys: Mapping[str, Any], tokens: Sequence[str], **options: Any) -> toke
     """The library's tokenizer of the file's merges, which does nothing before and after."""
     vocabulary = {token: id for id, token in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
-        raise BadWeights("The GGUF file lists the same token twice.", _HINT)
+        raise BadWeights(_("The GGUF file lists the same token twice."), _(_HINT))
     merges = _list(keys, "merges")
     try:
         # "a b": the first space after the first letter, because a token may begin with a space
         pairs = [(merge[: (cut := merge.index(" ", 1))], merge[cut + 1 :]) for merge in merges]
         return tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, **options))
     except Exception as error:  # the library raises plain Exception
-        raise BadWeights(f"The GGUF file's list of merges is wrong ({error}).", _HINT) from error
+        raise BadWeights(
+            _("The GGUF file's list of merges is wrong ({error}).").format(error=error), _(_HINT)
+        ) from error
 
 
 def _add_whole_tokens(
@@ -109,9 +114,9 @@ def _sentencepiece(keys: Mapping[str, Any]) -> Tokenizer:
     tokens, types = _tokens(keys)
     scores = [float(score) for score in _list(keys, "scores")]
     if len(scores) != len(tokens) or not all(map(math.isfinite, scores)):
-        raise BadWeights("The GGUF file's list of scores does not fit its list of tokens.", _HINT)
+        raise BadWeights(_("The GGUF file's list of scores does not fit its list of tokens."), _(_HINT))
     if _flag(keys, "remove_extra_whitespaces", False):
-        raise UnsupportedModel("The model's vocabulary rewrites white space, which localchat does not support.")
+        raise UnsupportedModel(_("The model's vocabulary rewrites white space, which localchat does not support."))
     spec = _spec(
         keys, tokens, types, adds_bos=True, spelling="sentencepiece", space_prefix=_flag(keys, "add_space_prefix", True)
     )
@@ -172,17 +177,17 @@ def _tokens(keys: Mapping[str, Any]) -> tuple[list[str], list[int]]:
     """Tokens and their types; an empty token gets a name that no text has, because libraries refuse empty ones."""
     tokens = [token or f"[EMPTY_{id}]" for id, token in enumerate(_list(keys, "tokens"))]
     if not tokens or not all(isinstance(token, str) for token in tokens):
-        raise BadWeights("The GGUF file's list of tokens is not a list of texts.", _HINT)
+        raise BadWeights(_("The GGUF file's list of tokens is not a list of texts."), _(_HINT))
     types = [int(kind) for kind in keys["token_type"]] if "token_type" in keys else [_NORMAL] * len(tokens)
     if len(types) != len(tokens):
-        raise BadWeights("The GGUF file's list of token types does not fit its list of tokens.", _HINT)
+        raise BadWeights(_("The GGUF file's list of token types does not fit its list of tokens."), _(_HINT))
     return tokens, types
 
 
 def _list(keys: Mapping[str, Any], name: str) -> list[Any]:
     value = keys.get(name)
     if value is None or isinstance(value, (str, bytes, int, float)):
-        raise BadWeights(f"The GGUF file has no list tokenizer.ggml.{name}.", _HINT)
+        raise BadWeights(_("The GGUF file has no list tokenizer.ggml.{name}.").format(name=name), _(_HINT))
     return list(value)
 
 

@@ -18,6 +18,7 @@ from localchat.text.sentencepiece_model import PieceKind, SentencePieceTokenizer
 from localchat.text.tokenizer import Tokenizer
 from localchat.text.tokenizer_json import TokenizerJson
 from localchat.text.vocabulary_spec import END_OF_GENERATION, ControlToken, SpacePrefix, VocabularySpec, end_ids
+from localchat.translation import _
 
 
 def tokenizer_from_checkpoint(folder: Path) -> Tokenizer:
@@ -33,8 +34,14 @@ def tokenizer_from_checkpoint(folder: Path) -> Tokenizer:
         if (folder / sentencepiece_model.FILE).is_file():
             return _from_sentencepiece(folder)
     except (TypeError, KeyError, ValueError, AttributeError) as error:  # a text where an object should be, and the like
-        raise BadWeights(f"The tokenizer files in {folder} are damaged ({error}).", "Fetch them again.") from error
-    raise BadWeights(f"{folder} has neither tokenizer.json nor tokenizer.model.", "Fetch the whole repository.")
+        raise BadWeights(
+            _("The tokenizer files in {folder} are damaged ({error}).").format(folder=folder, error=error),
+            _("Fetch them again."),
+        ) from error
+    raise BadWeights(
+        _("{folder} has neither tokenizer.json nor tokenizer.model.").format(folder=folder),
+        _("Fetch the whole repository."),
+    )
 
 
 def template_from_checkpoint(folder: Path) -> str | None:
@@ -193,9 +200,13 @@ def _object(raw: bytes, name: str) -> dict[str, Any]:
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise BadWeights(f"{name} is damaged ({error}).", "Fetch the model again.") from error
+        raise BadWeights(
+            _("{name} is damaged ({error}).").format(name=name, error=error), _("Fetch the model again.")
+        ) from error
     if not isinstance(data, dict):
-        raise BadWeights(f"{name} is damaged (it is not a JSON object).", "Fetch the model again.")
+        raise BadWeights(
+            _("{name} is damaged (it is not a JSON object).").format(name=name), _("Fetch the model again.")
+        )
     return data
 
 
@@ -208,4 +219,6 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadWeights(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise BadWeights(
+            _("{path} cannot be read ({reason}).").format(path=path, reason=error.strerror or error)
+        ) from error

@@ -16,6 +16,7 @@ from localchat.text.sentencepiece_model import SentencePieceTokenizer
 from localchat.text.tokenizer import SPEC_FILE, Tokenizer
 from localchat.text.tokenizer_json import TokenizerJson, library_tokenizer
 from localchat.text.vocabulary_spec import VocabularySpec
+from localchat.translation import _
 
 TEMPLATE_FILE = "chat_template.jinja"
 
@@ -36,7 +37,10 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     try:
         data = json.loads(read_file(folder / SPEC_FILE))
     except ValueError as error:
-        raise BadWeights(f"{folder / SPEC_FILE} is damaged ({error}).", "Import the model again.") from error
+        raise BadWeights(
+            _("{spec_file} is damaged ({error}).").format(spec_file=folder / SPEC_FILE, error=error),
+            _("Import the model again."),
+        ) from error
     spec = VocabularySpec.from_dict(data)
     if (folder / tokenizer_json.FILE).is_file():
         return TokenizerJson(library_tokenizer(read_file(folder / tokenizer_json.FILE)), spec)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from localchat.errors import UnsupportedModel
+from localchat.translation import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,6 @@ def pre_tokenizer(name: str) -> PreTokenizer:
         return _BY_NAME[name]
     except KeyError:
         raise UnsupportedModel(
-            f"The model's vocabulary is split by the rule {name!r}, which localchat does not know.",
-            "Fetch the original checkpoint, with its tokenizer.json, and import that.",
+            _("The model's vocabulary is split by the rule {name!r}, which localchat does not know.").format(name=name),
+            _("Fetch the original checkpoint, with its tokenizer.json, and import that."),
         ) from None

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from localchat.errors import BadTemplate
 from localchat.messages import Message
@@ -25,23 +26,36 @@ _PRIVATE_USE = range(0xF0000, 0xFFFFE)  # plane 15: no font, no input method, ne
 _KEEP = frozenset('"\\')  # JSON writes these differently, and no control token needs them to be replaced
 
 
-def encode_chat(template: ChatTemplate, tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
+def encode_chat(
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    variables: Mapping[str, Any] | None = None,
+) -> list[int]:
     """Ids of the conversation and of the beginning of the assistant's turn.
 
     Begins with the beginning-of-text token exactly once where the tokenizer wants one, whether or not the template
     writes it.
 
+    Args:
+        variables: see `ChatTemplate.render`.
+
     Raises:
         BadTemplate: see `ChatTemplate.render`.
     """
-    pieces = chat_pieces(template, tokenizer, messages)
+    pieces = chat_pieces(template, tokenizer, messages, variables)
     ids = tokenizer.encode_pieces(pieces)
     if tokenizer.adds_bos and tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
         ids.insert(0, tokenizer.bos_id)
     return ids
 
 
-def chat_pieces(template: ChatTemplate, tokenizer: Tokenizer, messages: Sequence[Message]) -> list[Piece]:
+def chat_pieces(
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    variables: Mapping[str, Any] | None = None,
+) -> list[Piece]:
     """The rendered conversation, cut into text and control tokens; the latter are all the template's.
 
     Raises:
@@ -50,10 +64,11 @@ def chat_pieces(template: ChatTemplate, tokenizer: Tokenizer, messages: Sequence
     disguise = _Disguise(tokenizer, messages, template)
     plain = failure = rendered = None
     with contextlib.suppress(BadTemplate):  # it may object to what looks like a control token: the last way decides
-        plain = template.render(messages)
+        plain = template.render(messages, variables=variables)
     for hide in disguise.ways():
         try:
-            rendered = template.render([Message(m.role, hide(m.content), hide(m.thinking)) for m in messages])
+            hidden = [Message(m.role, hide(m.content), hide(m.thinking)) for m in messages]
+            rendered = template.render(hidden, variables=variables)
         except BadTemplate as error:
             rendered, failure = None, error
             continue

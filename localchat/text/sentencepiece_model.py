@@ -15,6 +15,7 @@ import sentencepiece
 from localchat.errors import BadWeights, UnsupportedModel
 from localchat.text.tokenizer import Tokenizer
 from localchat.text.vocabulary_spec import VocabularySpec
+from localchat.translation import _
 
 FILE = "tokenizer.model"
 
@@ -77,7 +78,9 @@ def load_processor(model: bytes) -> sentencepiece.SentencePieceProcessor:
     try:
         return sentencepiece.SentencePieceProcessor(model_proto=model)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise BadWeights(f"{FILE} cannot be read ({error}).", "Fetch the model again.") from error
+        raise BadWeights(
+            _("{file} cannot be read ({error}).").format(file=FILE, error=error), _("Fetch the model again.")
+        ) from error
 
 
 def adds_space_prefix(processor: sentencepiece.SentencePieceProcessor) -> bool:
@@ -91,7 +94,7 @@ def adds_space_prefix(processor: sentencepiece.SentencePieceProcessor) -> bool:
         return False
     if normal == f"{_SPACE}{_SPACE}a{_SPACE}{_SPACE}b":
         return True
-    raise UnsupportedModel(f"{FILE} rewrites white space, which localchat does not support.")
+    raise UnsupportedModel(_("{file} rewrites white space, which localchat does not support.").format(file=FILE))
 
 
 def without_space_prefix(model: bytes) -> bytes:

@@ -11,6 +11,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
+from localchat.translation import _
+
 
 class SafeNamespace(Namespace):
     """`namespace()` without names that begin with an underscore, as transformers has it."""
@@ -31,7 +33,7 @@ class SafeNamespace(Namespace):
 
 def _refuse_private(name: object) -> None:
     if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace cannot have the attribute {name!r}")
+        raise SecurityError(_("a namespace cannot have the attribute {name!r}").format(name=name))
 
 
 class Guards(NodeTransformer):

@@ -31,6 +31,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from localchat.text.template_guards import Generation, Guards, SafeNamespace
+from localchat.translation import _
 
 MAX_WEIGHT = 4_000_000
 """Characters, or elements counted 8 each, that one value may have (or four times the conversation, if that is more)."""
@@ -66,8 +67,8 @@ _WIDE_PERCENT = re.compile(r"%[^A-Za-z%]*?(?:\d{4}|\*)")  # a width of thousands
 class TooMuch(jinja2.TemplateError):
     """The template makes more than any chat template needs."""
 
-    def __init__(self, message: str = "it makes values of millions of characters") -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or _("it makes values of millions of characters"))
 
 
 class Refused(jinja2.TemplateError):
@@ -111,7 +112,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
             TooMuch: the template has run for `MAX_SECONDS`.
         """
         if time.monotonic() > self._deadline:
-            raise TooMuch("it runs without end")
+            raise TooMuch(_("it runs without end"))
 
     def weigh(self, value: Any) -> int:
         """Size of `value` when written out, in characters, roughly.
@@ -193,7 +194,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
     def _checked_method(self, owner: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Refuse a method that would make something huge; returns its arguments."""
         if not isinstance(owner, str) or name not in _STRING_METHODS:
-            raise SecurityError(f"{name} is not for templates")
+            raise SecurityError(_("{name} is not for templates").format(name=name))
         if name == "join" and args:
             args = (self._joinable(owner, args[0]), *args[1:])
         elif name == "replace" and len(args) >= 2:

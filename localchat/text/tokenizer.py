@@ -14,6 +14,7 @@ from pathlib import Path
 
 from localchat.errors import StorageFailed
 from localchat.text.vocabulary_spec import ControlToken, VocabularySpec
+from localchat.translation import _
 
 SPEC_FILE = "text.json"
 
@@ -160,7 +161,9 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
             (folder / name).write_bytes(content)
     except OSError as error:
-        raise StorageFailed(f"{folder} cannot be written ({error.strerror or error}).") from error
+        raise StorageFailed(
+            _("{folder} cannot be written ({reason}).").format(folder=folder, reason=error.strerror or error)
+        ) from error
 
 
 def _well_formed(text: str) -> str:

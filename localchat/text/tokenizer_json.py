@@ -16,6 +16,7 @@ from localchat.errors import BadWeights, UnsupportedModel
 from localchat.text.byte_letters import LETTER_OF_BYTE, bytes_of_letters
 from localchat.text.tokenizer import Tokenizer
 from localchat.text.vocabulary_spec import Spelling, VocabularySpec
+from localchat.translation import _
 
 FILE = "tokenizer.json"
 
@@ -83,7 +84,9 @@ def library_tokenizer(data: str | bytes) -> tokenizers.Tokenizer:
     try:
         return tokenizers.Tokenizer.from_buffer(data.encode() if isinstance(data, str) else data)
     except Exception as error:  # the library raises plain Exception
-        raise BadWeights(f"{FILE} cannot be read ({error}).", "Fetch the model again.") from error
+        raise BadWeights(
+            _("{file} cannot be read ({error}).").format(file=FILE, error=error), _("Fetch the model again.")
+        ) from error
 
 
 def spelling(decoder: Any) -> Spelling:
@@ -97,7 +100,9 @@ def spelling(decoder: Any) -> Spelling:
         return "byte_letters"
     if kinds and set(kinds) <= {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"}:
         return "sentencepiece"
-    raise UnsupportedModel(f"{FILE}: unknown decoder {json.dumps(decoder, ensure_ascii=False)[:80]}.")
+    raise UnsupportedModel(
+        _("{file}: unknown decoder {decoder}.").format(file=FILE, decoder=json.dumps(decoder, ensure_ascii=False)[:80])
+    )
 
 
 def strips_space(decoder: Any) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from localchat.errors import BadWeights
+from localchat.translation import _
 
 SpacePrefix = Literal["never", "first", "every"]
 """Where a space is put before text: nowhere, before the first piece, also before every piece after a control token."""
@@ -93,7 +94,9 @@ class VocabularySpec:
             if spec.space_prefix not in get_args(SpacePrefix) or spec.spelling not in get_args(Spelling):
                 raise ValueError(f"{spec.spelling!r}, {spec.space_prefix!r}")
         except (KeyError, TypeError, ValueError) as error:
-            raise BadWeights(f"text.json is damaged ({error}).", "Remove the model and import it again.") from error
+            raise BadWeights(
+                _("text.json is damaged ({error}).").format(error=error), _("Remove the model and import it again.")
+            ) from error
         return spec
 
 

@@ -26,6 +26,7 @@ from localchat.messages import (
     ReplyOptions,
     TextDelta,
 )
+from localchat.recording import Recording, ReplyRecorded
 from localchat.translation import _, mark
 from localchat.ui.aside import Aside
 from localchat.ui.engine_state import EngineState, Phase
@@ -235,6 +236,8 @@ class Answering:
             phase = self._phase(turn, "writing")
             speed = event.tokens_per_second
             self._slot.set(replace(state, phase=phase, fraction=None, tokens_per_second=speed, context_used=used))
+        elif isinstance(event, ReplyRecorded):
+            turn.recording = Recording(**event.recording)
         elif isinstance(event, ReplyDone):
             turn.done = event
             self._slot.set(replace(state, context_used=event.context_used))
@@ -251,7 +254,13 @@ class Answering:
     def _finish(self, turn: Turn, status: FinalStatus, error: str = "") -> None:
         try:
             self._store_of(turn.chat_id).finish(
-                turn.reply_id, turn.text, status, thinking=turn.thinking, stats=turn.stats(), error=error
+                turn.reply_id,
+                turn.text,
+                status,
+                thinking=turn.thinking,
+                stats=turn.stats(),
+                error=error,
+                recording=turn.recording,
             )
         except HistoryUnavailable as trouble:
             self._tell(Trouble(str(trouble), "error", turn.chat_id))

@@ -16,12 +16,13 @@ from textual.widgets.option_list import Option
 from localchat.translation import _
 from localchat.ui.actions import ACTIONS, key_names
 from localchat.ui.ink import MUTED
+from localchat.ui.screens.dialog import ClosesOnce
 
 if TYPE_CHECKING:
     from localchat.ui.screens.chat import ChatScreen
 
 
-class Palette(CommandPalette):
+class Palette(CommandPalette, ClosesOnce[None]):
     """Textual's, in the language of the interface, and without its race: closed by a quick hand, it looks for its list
     once more when that is gone, and would take the app with it."""
 

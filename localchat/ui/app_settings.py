@@ -95,7 +95,7 @@ class SettingsPart(ModelsPart):
         model = self.session.engine_state.model
         recommended = {**(model.sampling if model is not None else {}), **self.config.sampling}
         usual = self.usual_model.title if self.usual_model is not None else ""
-        screen = OwnSettingsScreen(self.session.own, self.config, models, presets, recommended, usual)
+        screen = OwnSettingsScreen(self.session.own, self.config, models, presets, recommended, usual, model)
         own = await self.push_screen_wait(screen)
         if own is not None:
             self._take_own(own)

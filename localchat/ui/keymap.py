@@ -57,7 +57,32 @@ def read_keymap(config: Config) -> tuple[dict[str, str], list[InvalidSetting]]:
             )
             troubles.append(InvalidSetting(sentence, _("Give one of them another key.")))
             del good[action]
+        elif _place(action) == "screen":
+            troubles += _lost_on_composer(action, keys, {**known, **good})
     return keymap | good, troubles
+
+
+def _lost_on_composer(action: str, keys: str, all_keys: Mapping[str, str]) -> list[InvalidSetting]:
+    """A warning for each key that the composer takes for itself: for most of the time it has the focus."""
+    theirs = composer_keys(all_keys)
+    return [
+        InvalidSetting(
+            _("{key} has {found}, which the field that you write in takes for itself.").format(
+                key=f"{KEYS_TABLE}.{action}", found=repr(key)
+            ),
+            _("It works only while the focus is elsewhere; choose another key, such as one with Alt."),
+        )
+        for key in keys.split(",")
+        if key in theirs or _writes(key)
+    ]
+
+
+def composer_keys(all_keys: Mapping[str, str]) -> set[str]:
+    """What moves, deletes and sends in the composer, with the user's own keys."""
+    from localchat.ui.widgets.draft_area import DraftArea
+
+    edits = [binding.key for binding in Binding.make_bindings(DraftArea.BINDINGS)]
+    return {*edits, *(key for id, keys in all_keys.items() if _place(id) == "composer" for key in keys.split(","))}
 
 
 def _checked(action: str, keys: str, known: Mapping[str, str], source: str) -> str:
@@ -85,6 +110,11 @@ def problem_with(key: str) -> str | None:
     if not set(modifiers) <= MODIFIERS or len(set(modifiers)) < len(modifiers) or not _is_name(last):
         return _("there is no such key; write it like ctrl+t, alt+up or f5.")
     return None
+
+
+def _writes(key: str) -> bool:
+    """Whether this key, pressed alone, is a letter or sign in a text."""
+    return len(key) == 1 or key == "space" or key in REPLACED_KEYS or (key not in _NAMED and _is_name(key))
 
 
 def _is_name(name: str) -> bool:

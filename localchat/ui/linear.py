@@ -16,6 +16,7 @@ from localchat.engine.client import EngineLink
 from localchat.errors import LocalChatError
 from localchat.history.store import HistoryStore
 from localchat.translation import _, mark, plural
+from localchat.ui.dropped import dropped_paths
 from localchat.ui.engine_state import EngineState, describe
 from localchat.ui.linear_commands import Commands
 from localchat.ui.linear_input import Keyboard
@@ -77,9 +78,14 @@ class LinearChat:
             while not self.leaving:
                 await asyncio.sleep(0)  # what the engine told meanwhile is said before the next question
                 line = self._keyboard.read(_("You: "))
-                if line is None or not line.strip():
+                if line is None:
                     break
-                await self._take(line.strip())
+                if line.strip():
+                    await self._take(line.strip())
+                elif self.session.files.documents:
+                    self.say(_("Write what is to be done with the file, or /detach."))
+                else:
+                    break
         finally:
             await self.session.close()
 
@@ -94,7 +100,9 @@ class LinearChat:
 
     async def _take(self, line: str) -> None:
         try:
-            if line.startswith("/") and not line.startswith("//"):
+            if dropped := dropped_paths(line):
+                await self._commands.attach(dropped)
+            elif line.startswith("/") and not line.startswith("//"):
                 await self._commands.run(line[1:])
             else:
                 _question, reply = self.session.send(line.removeprefix("/"))
@@ -191,7 +199,8 @@ class LinearChat:
         self.say(plural("{count} message.", "{count} messages.", len(messages)).format(count=len(messages)))
         for message in messages:
             who = _("You") if message.role == "user" else message.writer or _("Model")
-            self.say(f"{who}: {message.text}")
+            files = _("(with {files}) ").format(files=", ".join(message.files)) if message.files else ""
+            self.say(f"{who}: {files}{message.text}")
 
 
 def run(engine: EngineLink, store: HistoryStore, config: Config, troubles: list[str]) -> None:

@@ -11,9 +11,11 @@ from localchat.errors import LocalChatError, ModelNotFound
 from localchat.known_settings import SETTINGS, Setting, Value
 from localchat.messages import Limits
 from localchat.translation import _, mark
+from localchat.ui.linear_files import FileCommands
 from localchat.ui.own_settings import OwnSettings
 from localchat.ui.places import short_path
 from localchat.ui.presets import read_presets
+from localchat.ui.thinking_choice import choose_thinking, thinking_in_words
 
 if TYPE_CHECKING:
     from localchat.ui.linear import LinearChat
@@ -34,8 +36,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rename": (mark("TITLE"), mark("Give this chat a title of yours.")),
     "delete": ("", mark("Delete this chat.")),
     "undelete": ("", mark("Bring back the chat that was deleted.")),
+    "attach": (mark("[PATH]"), mark("Give a file with the next question, or list those that wait for it.")),
+    "detach": (mark("[NAME]"), mark("Take a file that waits out again, or all of them.")),
+    "export": (mark("[PATH]"), mark("Write this chat into a file: .md, .html or .json.")),
+    "import": (mark("PATH"), mark("Add the chats of a file: JSON of localchat, or what ChatGPT exports.")),
     "model": (mark("[NAME]"), mark("Take another model, or list those that are here.")),
     "system": (mark("[TEXT]"), mark("What the model is told before this chat.")),
+    "think": (mark("[on|off|auto]"), mark("Whether the model thinks before it answers in this chat.")),
     "preset": (mark("[NAME]"), mark("Take a preset for this chat, or list them.")),
     "settings": ("", mark("All settings and their values.")),
     "set": (mark("KEY VALUE"), mark("Change a setting; without a value it goes back to its default.")),
@@ -43,11 +50,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class Commands:
+class Commands(FileCommands):
     """Runs a command for the conversation in `chat`."""
 
     def __init__(self, chat: LinearChat) -> None:
-        self._chat = chat
+        super().__init__(chat)
         self._listed: list[str] = []
 
     async def run(self, line: str) -> None:
@@ -85,6 +92,8 @@ class Commands:
             return
         self._chat.session.open_chat(self._listed[int(argument) - 1])
         self._chat.say(_("“{title}” is open.").format(title=self._chat.session.title))
+        if waiting := self.waiting():
+            self._chat.say(waiting)
 
     def _new(self, _argument: str) -> None:
         self._chat.session.new_chat()
@@ -159,6 +168,10 @@ class Commands:
     def _system(self, argument: str) -> None:
         self._take_own(self._chat.session.own.changed(system_prompt=argument or None))
 
+    def _think(self, argument: str) -> None:
+        session = self._chat.session
+        self._chat.say(choose_thinking(session, argument) if argument else thinking_in_words(session))
+
     def _preset(self, argument: str) -> None:
         presets = read_presets()
         found = next((name for name in presets if name.casefold() == argument.casefold()), None)
@@ -172,7 +185,8 @@ class Commands:
     def _take_own(self, own: OwnSettings) -> None:
         self._chat.session.set_own(own)
         self._chat.session.bring_model()
-        self._chat.say(own.summary() or _("This chat follows the settings."))
+        words = own.summary(self._chat.session.engine_state.model)
+        self._chat.say(words or _("This chat follows the settings."))
 
     def _settings(self, _argument: str) -> None:
         from localchat.paths import config_file

@@ -8,13 +8,15 @@ from typing import Any
 
 from localchat.history.records import Conversation
 from localchat.history.store import HistoryStore
-from localchat.known_settings import SETTINGS, Value
-from localchat.messages import SAMPLING_LIMITS
-from localchat.translation import _
+from localchat.known_settings import SETTINGS, Value, thinks
+from localchat.messages import SAMPLING_LIMITS, ModelInfo
+from localchat.translation import _, mark
 from localchat.ui.figures import short_count
 
-OWN_KEYS = ("model", "system_prompt", "context_length", *SAMPLING_LIMITS)
+OWN_KEYS = ("model", "system_prompt", "context_length", "thinking", *SAMPLING_LIMITS)
 """The settings that a chat may have of its own, in the order of the screen."""
+
+_THINKING = {"on": mark("with thinking"), "off": mark("without thinking")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class OwnSettings:
     Attributes:
         system_prompt: "" is none, also where the settings have one.
         context_length: tokens.
+        thinking: "on" or "off".
         preset: the preset that all of this was taken from; "" is none.
     """
 
@@ -32,6 +35,7 @@ class OwnSettings:
     context_length: int | None = None
     sampling: Mapping[str, float] = field(default_factory=dict)
     preset: str = ""
+    thinking: str | None = None
 
     @classmethod
     def of(cls, chat: Conversation | None) -> OwnSettings:
@@ -39,7 +43,9 @@ class OwnSettings:
         if chat is None:
             return cls()
         context, preset = chat.options.get("context_length"), chat.options.get("preset", "")
-        return cls(chat.model, chat.system_prompt, context, chat.sampling, str(preset))
+        thinking = chat.options.get("thinking")
+        thinking = thinking if thinking in _THINKING else None
+        return cls(chat.model, chat.system_prompt, context, chat.sampling, str(preset), thinking)
 
     def keep(self, store: HistoryStore, chat_id: str) -> None:
         """Let the chat have these."""
@@ -48,12 +54,20 @@ class OwnSettings:
         store.set_sampling(chat_id, self.sampling)
         store.set_option(chat_id, "context_length", self.context_length)
         store.set_option(chat_id, "preset", self.preset or None)
+        store.set_option(chat_id, "thinking", self.thinking)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], preset: str = "") -> OwnSettings:
         """Of values by the names of settings; None is the settings' own."""
         sampling = {key: values[key] for key in SAMPLING_LIMITS if values.get(key) is not None}
-        return cls(values.get("model"), values.get("system_prompt"), values.get("context_length"), sampling, preset)
+        return cls(
+            model=values.get("model"),
+            system_prompt=values.get("system_prompt"),
+            context_length=values.get("context_length"),
+            sampling=sampling,
+            preset=preset,
+            thinking=values.get("thinking") or None,
+        )
 
     def changed(self, **values: Any) -> OwnSettings:
         """These with some values changed, which makes them no longer those of a preset."""
@@ -61,14 +75,35 @@ class OwnSettings:
 
     def values(self) -> dict[str, Value]:
         """What is set, by the names of settings."""
-        plain = {"model": self.model, "system_prompt": self.system_prompt, "context_length": self.context_length}
+        plain = {
+            "model": self.model,
+            "system_prompt": self.system_prompt,
+            "context_length": self.context_length,
+            "thinking": self.thinking,
+        }
         return {key: value for key, value in plain.items() if value is not None} | dict(self.sampling)
 
-    def summary(self) -> str:
-        """A few words for the title line, without the model, which stands there anyway; "" when nothing differs."""
+    def think(self, usual: bool | None, model: ModelInfo | None) -> bool | None:
+        """Whether a reply of this model begins with thinking; None where that cannot be told, or is left to it.
+
+        Args:
+            usual: what the settings say.
+        """
+        if model is None or not model.thinking_switch:
+            return None
+        return usual if self.thinking is None else thinks(self.thinking)
+
+    def summary(self, model: ModelInfo | None = None) -> str:
+        """A few words for the title line, without the model, which stands there anyway; "" when nothing differs.
+
+        Args:
+            model: the one that is loaded; what cannot be told to it is left out.
+        """
         if self.preset:
             return self.preset
         parts = [_("own prompt")] if self.system_prompt is not None else []
+        if self.thinking is not None and (model is None or model.thinking_switch):
+            parts.append(_(_THINKING[self.thinking]))
         if len(self.sampling) > 2:
             parts.append(_("own choice of words"))
         else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from localchat.config import Config
+from localchat.known_settings import thinks
 
 
 @dataclass(slots=True)
@@ -13,6 +14,7 @@ class Preferences:
     """Changed when the user changes them; the next reply follows.
 
     Attributes:
+        thinking: whether models that can be told think before they answer; None leaves it to them.
         titles: the model gives conversations their titles.
     """
 
@@ -20,7 +22,9 @@ class Preferences:
     sampling: Mapping[str, float] = field(default_factory=dict)
     max_tokens: int | None = None
     titles: bool = False
+    thinking: bool | None = None
 
     @classmethod
     def of(cls, config: Config) -> Preferences:
-        return cls(config.system_prompt, config.sampling, config.max_tokens, config.titles)
+        think = thinks(config.thinking)
+        return cls(config.system_prompt, config.sampling, config.max_tokens, config.titles, think)

@@ -56,7 +56,7 @@ class ChatSession:
         self._now = now
         self._version = 0
         self._answering = Answering(
-            engine, self.store_of, self.tell, system_prompt=self._system_prompt, options=self._reply_options
+            engine, self.store_of, self.tell, system_prompt=self._system_prompt, options=self.reply_options
         )
         self.branching = Branching(self, self._answering)
         self.titling = Titling(self, self._answering, self._system_prompt)
@@ -286,9 +286,12 @@ class ChatSession:
         own = self.store_of(chat_id).conversation(chat_id).system_prompt
         return self.preferences.system_prompt if own is None else own
 
-    def _reply_options(self, chat_id: str) -> ReplyOptions:
+    def reply_options(self, chat_id: str) -> ReplyOptions:
+        """Those of the next reply in a chat, as far as the model that is loaded can follow them."""
         try:
-            own = self.store_of(chat_id).conversation(chat_id).sampling
+            own = OwnSettings.of(self.store_of(chat_id).conversation(chat_id))
         except HistoryUnavailable:
-            own = {}
-        return ReplyOptions(sampling={**self.preferences.sampling, **own}, max_tokens=self.preferences.max_tokens)
+            own = OwnSettings()
+        usual = self.preferences
+        think = own.think(usual.thinking, self.engine_state.model)
+        return ReplyOptions({**usual.sampling, **own.sampling}, usual.max_tokens, think=think)

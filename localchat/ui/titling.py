@@ -94,7 +94,8 @@ class Titling:
             line = self._session.saved.line_to(reply_id)
             question, beginning = CHINESE if is_chinese(line[0].content) else ENGLISH
             messages = [*prompt_messages(line, self._system_prompt(chat_id)), Message("user", question)]
-            options = ReplyOptions({"temperature": 0.0}, MOST_TOKENS, ("\n",), prefill=beginning)
+            think = self._session.reply_options(chat_id).think  # the same prompt up to here, so that it is known
+            options = ReplyOptions({"temperature": 0.0}, MOST_TOKENS, ("\n",), prefill=beginning, think=think)
             self._tries[chat_id] = self._tries.get(chat_id, 0) + 1
             answer = await self._answering.aside.ask(messages, options)
             if answer is None:

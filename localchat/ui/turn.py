@@ -10,6 +10,7 @@ from typing import Any
 from localchat.history.records import StoredMessage
 from localchat.history.store import HistoryStore
 from localchat.messages import Message, PromptFitted, ReplyDone, TextDelta
+from localchat.recording import Recording
 
 CHECKPOINT_S = 0.4
 """A reply on disk is never older than this: the promise is half a second."""
@@ -38,6 +39,7 @@ class Turn:
         prefill: what it began with; the model goes on from there.
         earlier: the figures of the reply that goes on.
         model: who is to write it; None is the model that is chosen.
+        recording: what makes it again.
     """
 
     chat_id: str
@@ -51,6 +53,7 @@ class Turn:
     stopped: bool = False
     fitted: PromptFitted | None = None
     done: ReplyDone | None = None
+    recording: Recording | None = None
     began: float = field(default_factory=time.monotonic)
     _saved_at: float = field(default_factory=time.monotonic)
     _saved_length: int = 0

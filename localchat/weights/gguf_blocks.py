@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from localchat.errors import BadWeights
+from localchat.translation import _
 from localchat.weights import mxfp4
 from localchat.weights.gguf_file import GGUFFile
 from localchat.weights.gguf_types import fifth_bits, half, k_scales, low_then_high
@@ -54,7 +55,9 @@ def to_quant_tensor(file: GGUFFile, name: str, index: int | None = None) -> Quan
     """
     info = file.tensors.get(name)
     if info is None:
-        raise BadWeights(f"{file.path} has no tensor {name}.", "Fetch the file again.")
+        raise BadWeights(
+            _("{path} has no tensor {name}.").format(path=file.path, name=name), _("Fetch the file again.")
+        )
     shape = info.shape if index is None else info.shape[1:]
     if len(shape) != 2 or (info.type not in _SPECS and info.type != "MXFP4"):
         return None
@@ -67,7 +70,10 @@ def to_quant_tensor(file: GGUFFile, name: str, index: int | None = None) -> Quan
     spec = _SPECS[info.type]
     scales, minimums = _scales(info.type, blocks)
     if not _all_finite(scales, minimums):
-        raise BadWeights(f"{file.path} is damaged: a scale of {name} is not a number.", "Fetch the file again.")
+        raise BadWeights(
+            _("{path} is damaged: a scale of {name} is not a number.").format(path=file.path, name=name),
+            _("Fetch the file again."),
+        )
     if minimums is not None and spec.bits == 8:
         codes, scales = _int8_on_grid(file.float32(name, index).view(-1, _GROUP), scales, minimums)
         minimums = None

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from localchat.errors import BadWeights, UnsupportedModel
+from localchat.translation import _
 from localchat.weights import gguf_types
 from localchat.weights.gguf_header import HeaderReader, shown
 from localchat.weights.gguf_types import GGUFType
@@ -69,10 +70,12 @@ class GGUFFile:
         self._entries: dict[str, _Entry] = {}
         for part in parts:
             if twice := self._entries.keys() & part.entries.keys():
-                part.reader.fail(f"the tensor {shown(min(twice))} is in another part too")
+                part.reader.fail(_("the tensor {name} is in another part too").format(name=shown(min(twice))))
             self._entries |= part.entries
         if len(parts) > 1 and first.metadata.get("split.tensors.count", len(self._entries)) != len(self._entries):
-            first.reader.fail(f"its parts hold {len(self._entries)} tensors, and it announces another number")
+            first.reader.fail(
+                _("its parts hold {count} tensors, and it announces another number").format(count=len(self._entries))
+            )
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType({n: e.info for n, e in self._entries.items()})
         self.file_bytes = sum(part.reader.size for part in parts)
 
@@ -99,7 +102,9 @@ class GGUFFile:
         try:
             return self._entries[name]
         except KeyError:
-            raise BadWeights(f"{self.path} has no tensor {name}.", "Fetch the file again.") from None
+            raise BadWeights(
+                _("{path} has no tensor {name}.").format(path=self.path, name=name), _("Fetch the file again.")
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class _Part:
         self.metadata = _read_metadata(self.reader, entry_count)
         alignment = self.metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
-            self.reader.fail("general.alignment is not a power of two")
+            self.reader.fail(_("general.alignment is not a power of two"))
         self.entries = _read_directory(self.reader, data, tensor_count, alignment)
 
 
@@ -133,20 +138,29 @@ def _further_parts(path: Path, first: _Part) -> list[_Part]:
     """The parts after the first, which says how many there are."""
     count = first.metadata.get("split.count", 1)
     if type(count) is not int:
-        first.reader.fail("split.count is not a number")
+        first.reader.fail(_("split.count is not a number"))
     if count <= 1:
         return []
     found = _PART_NAME.fullmatch(path.name)
     if found is None or int(found["count"]) != count or first.metadata.get("split.no") != 0:
-        first.reader.fail(f"it is one of {count} parts, and its name does not say so: NAME-00001-of-{count:05d}.gguf")
+        first.reader.fail(
+            _("it is one of {count} parts, and its name does not say so: NAME-00001-of-{number}.gguf").format(
+                count=count, number=f"{count:05d}"
+            )
+        )
     parts = []
     for number in range(1, count):
         other = path.with_name(f"{found['stem']}-{number + 1:05d}-of-{found['count']}.gguf")
         if not other.is_file():
-            raise BadWeights(f"{other} is missing.", f"Put all {count} parts of the model into one folder.")
+            raise BadWeights(
+                _("{other} is missing.").format(other=other),
+                _("Put all {count} parts of the model into one folder.").format(count=count),
+            )
         part = _Part(other)
         if part.metadata.get("split.no") != number or part.metadata.get("split.count") != count:
-            part.reader.fail(f"it does not say that it is part {number + 1} of {count}")
+            part.reader.fail(
+                _("it does not say that it is part {number} of {count}").format(number=number + 1, count=count)
+            )
         parts.append(part)
     return parts
 
@@ -157,66 +171,84 @@ def _map(path: Path) -> mmap.mmap:
             # A private mapping is writable, which torch wants of what it wraps; nothing ever reaches the file.
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except ValueError as error:
-        raise BadWeights(f"{path} is empty.", "Fetch the file again.") from error
+        raise BadWeights(_("{path} is empty.").format(path=path), _("Fetch the file again.")) from error
     except OSError as error:
-        raise BadWeights(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise BadWeights(
+            _("{path} cannot be read ({reason}).").format(path=path, reason=error.strerror or error)
+        ) from error
 
 
 def _read_preamble(reader: HeaderReader) -> tuple[int, int]:
     """Magic, version and the two counts: tensors, metadata entries."""
-    if reader.uint32("its first bytes") != int.from_bytes(b"GGUF", "little"):
-        reader.fail("it does not begin with GGUF")
-    version = reader.uint32("its version")
+    if reader.uint32(_("its first bytes")) != int.from_bytes(b"GGUF", "little"):
+        reader.fail(_("it does not begin with GGUF"))
+    version = reader.uint32(_("its version"))
     if version not in _VERSIONS:
         swapped = int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS
-        kind = "a big-endian file" if swapped else f"version {version}"
-        raise UnsupportedModel(f"{reader.path} is GGUF of a kind that cannot be read: {kind}.")
-    return reader.count(_LEAST_TENSOR, "tensors"), reader.count(_LEAST_ENTRY, "metadata entries")
+        kind = _("a big-endian file") if swapped else _("version {version}").format(version=version)
+        raise UnsupportedModel(
+            _("{path} is GGUF of a kind that cannot be read: {kind}.").format(path=reader.path, kind=kind)
+        )
+    return reader.count(_LEAST_TENSOR, _("tensors")), reader.count(_LEAST_ENTRY, _("metadata entries"))
 
 
 def _read_metadata(reader: HeaderReader, count: int) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
-    for _ in range(count):
-        key = reader.string("a metadata key")
+    for _entry in range(count):
+        key = reader.string(_("a metadata key"))
         if key in metadata:
-            reader.fail(f"the metadata key {shown(key)} is there twice")
-        metadata[key] = reader.value(reader.uint32(f"the type of {shown(key)}"), shown(key))
+            reader.fail(_("the metadata key {key} is there twice").format(key=shown(key)))
+        metadata[key] = reader.value(reader.uint32(_("the type of {key}").format(key=shown(key))), shown(key))
     return metadata
 
 
 def _read_directory(reader: HeaderReader, data: mmap.mmap, count: int, alignment: int) -> dict[str, _Entry]:
     """All tensor entries, each held against the end of the file."""
     claimed: dict[str, tuple[TensorInfo, GGUFType, int]] = {}
-    for _ in range(count):
-        name = reader.string("a tensor name")
+    for _entry in range(count):
+        name = reader.string(_("a tensor name"))
         if name in claimed:
-            reader.fail(f"the tensor {shown(name)} is there twice")
+            reader.fail(_("the tensor {name} is there twice").format(name=shown(name)))
         claimed[name] = _read_tensor(reader, name, alignment)
     start = -(-reader.position // alignment) * alignment
-    for info, _, offset in claimed.values():
+    for info, _type, offset in claimed.values():
         if start + offset + info.nbytes > reader.size:
-            reader.fail(f"it ends at byte {reader.size}, before the end of the tensor {shown(info.name)}")
+            reader.fail(
+                _("it ends at byte {size}, before the end of the tensor {name}").format(
+                    size=reader.size, name=shown(info.name)
+                )
+            )
     return {name: _Entry(info, kind, data, start + offset) for name, (info, kind, offset) in claimed.items()}
 
 
 def _read_tensor(reader: HeaderReader, name: str, alignment: int) -> tuple[TensorInfo, GGUFType, int]:
     """One directory entry after its name: what it is, and its offset from where the data starts."""
-    label = f"the tensor {shown(name)}"
+    label = _("the tensor {name}").format(name=shown(name))
     dimensions = reader.uint32(label)
     if not 1 <= dimensions <= _MAX_DIMENSIONS:
-        reader.fail(f"{label} claims {dimensions} dimensions")
-    shape = tuple(reversed([reader.uint64(label) for _ in range(dimensions)]))  # the file has the innermost first
+        reader.fail(_("{label} claims {dimensions} dimensions").format(label=label, dimensions=dimensions))
+    shape = tuple(
+        reversed([reader.uint64(label) for _dimension in range(dimensions)])
+    )  # the file has the innermost first
     number, offset = reader.uint32(label), reader.uint64(label)
     kind = gguf_types.readable(number)
     if kind is None:
         if (type_name := gguf_types.name_of(number)) is None:
-            reader.fail(f"{label} has the unknown type {number}")
+            reader.fail(_("{label} has the unknown type {number}").format(label=label, number=number))
         raise UnsupportedModel(
-            f"{reader.path} holds {label} as {type_name}, which cannot be read.",
-            f"Take a file of one of the types {', '.join(gguf_types.readable_names())}.",
+            _("{path} holds {label} as {type_name}, which cannot be read.").format(
+                path=reader.path, label=label, type_name=type_name
+            ),
+            _("Take a file of one of the types {types}.").format(types=", ".join(gguf_types.readable_names())),
         )
     if 0 in shape or prod(shape) > reader.size * kind.weights or shape[-1] % kind.weights:
-        reader.fail(f"{label} claims the shape {list(shape)}, which {kind.name} cannot have")
+        reader.fail(
+            _("{label} claims the shape {shape}, which {name} cannot have").format(
+                label=label, shape=list(shape), name=kind.name
+            )
+        )
     if offset % alignment:
-        reader.fail(f"{label} does not lie on a multiple of {alignment} bytes")
+        reader.fail(
+            _("{label} does not lie on a multiple of {alignment} bytes").format(label=label, alignment=alignment)
+        )
     return TensorInfo(name, shape, kind.name, kind.nbytes(prod(shape))), kind, offset

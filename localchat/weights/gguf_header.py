@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from localchat.errors import BadWeights
+from localchat.translation import _
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 _SCALARS = {
@@ -50,7 +51,9 @@ class HeaderReader:
         self.position = 0
 
     def fail(self, what: str) -> NoReturn:
-        raise BadWeights(f"{self.path} is not a usable GGUF file: {what}.", "Fetch the file again.")
+        raise BadWeights(
+            _("{path} is not a usable GGUF file: {what}.").format(path=self.path, what=what), _("Fetch the file again.")
+        )
 
     @property
     def size(self) -> int:
@@ -64,7 +67,7 @@ class HeaderReader:
     def take(self, size: int, what: str) -> int:
         """Step over `size` bytes and return where they start."""
         if size > self.left:
-            self.fail(f"it ends at byte {self.size}, within {what}")
+            self.fail(_("it ends at byte {size}, within {what}").format(size=self.size, what=what))
         start = self.position
         self.position += size
         return start
@@ -77,18 +80,22 @@ class HeaderReader:
 
     def count(self, least_bytes: int, what: str) -> int:
         """A number of things that take at least `least_bytes` each."""
-        count = self.uint64(f"the number of {what}")
+        count = self.uint64(_("the number of {what}").format(what=what))
         if count * least_bytes > self.left:
-            self.fail(f"it claims {count} {what}, more than its {self.size} bytes can hold")
+            self.fail(
+                _("it claims {count} {what}, more than its {size} bytes can hold").format(
+                    count=count, what=what, size=self.size
+                )
+            )
         return count
 
     def string(self, what: str) -> str:
-        length = self.count(1, f"bytes of {what}")
+        length = self.count(1, _("bytes of {what}").format(what=what))
         start = self.take(length, what)
         try:
             return str(self._data[start : start + length], "utf-8")
         except UnicodeDecodeError:
-            return self.fail(f"{what} is not UTF-8 text")
+            return self.fail(_("{what} is not UTF-8 text").format(what=what))
 
     def value(self, kind: int, what: str) -> Any:
         """A value of metadata type `kind`: int, float, bool, str, list of str, or a numpy array of numbers."""
@@ -97,44 +104,50 @@ class HeaderReader:
         if kind == _ARRAY:
             return self._array(what)
         if (layout := _SCALARS.get(kind)) is None:
-            self.fail(f"{what} has the unknown type {kind}")
+            self.fail(_("{what} has the unknown type {kind}").format(what=what, kind=kind))
         start = self.take(layout.size, what)
         if kind == _BOOL and self._data[start] > 1:
-            self.fail(f"{what} is neither true nor false")
+            self.fail(_("{what} is neither true nor false").format(what=what))
         return layout.unpack_from(self._data, start)[0]
 
     def _array(self, what: str) -> list[str] | np.ndarray[Any, Any]:
         kind = self.uint32(what)
         if kind == _STRING:
-            return self._strings(self.count(8, f"strings in {what}"), what)
+            return self._strings(self.count(8, _("strings in {what}").format(what=what)), what)
         if (dtype := _NUMPY.get(kind)) is None:
-            self.fail(f"{what} is an array of the type {kind}, which no array can have here")
+            self.fail(
+                _("{what} is an array of the type {kind}, which no array can have here").format(what=what, kind=kind)
+            )
         item = np.dtype(dtype)
-        count = self.count(item.itemsize, f"numbers in {what}")
+        count = self.count(item.itemsize, _("numbers in {what}").format(what=what))
         start = self.take(count * item.itemsize, what)
         bytes_of_array = np.frombuffer(self._data, np.uint8, count * item.itemsize, start)
         if kind == _BOOL and bytes_of_array.size and bytes_of_array.max() > 1:
-            self.fail(f"{what} has an entry that is neither true nor false")
+            self.fail(_("{what} has an entry that is neither true nor false").format(what=what))
         return bytes_of_array.copy().view(item)
 
     def _strings(self, count: int, what: str) -> list[str]:
         if count > _MAX_STRINGS:
-            self.fail(f"it claims {count} strings in {what}")
+            self.fail(_("it claims {count} strings in {what}").format(count=count, what=what))
         data, position, size = self._data, self.position, len(self._data)
         length_at: Callable[[mmap.mmap, int], tuple[int]] = _U64.unpack_from
         strings = []
         try:
-            for _ in range(count):
+            for _string in range(count):
                 start = position + 8
                 position = start + length_at(data, position)[0]
                 if position > size:
                     break
                 strings.append(str(data[start:position], "utf-8"))
         except UnicodeDecodeError:
-            self.fail(f"entry {len(strings)} of {what} is not UTF-8 text")
+            self.fail(_("entry {count} of {what} is not UTF-8 text").format(count=len(strings), what=what))
         except struct.error:  # fewer than 8 bytes left for the next length
             position = size + 1
         if position > size:
-            self.fail(f"it ends at byte {size}, within entry {len(strings)} of {what}")
+            self.fail(
+                _("it ends at byte {size}, within entry {count} of {what}").format(
+                    size=size, count=len(strings), what=what
+                )
+            )
         self.position = position
         return strings

@@ -8,6 +8,7 @@ with a dot are such unfinished ones.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -21,13 +22,16 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 from localchat.errors import BadWeights, StorageFailed
+from localchat.translation import _, mark
 from localchat.weights.safetensors_file import SINGLE_NAME, SafetensorsFile
 from localchat.weights.safetensors_writer import write_safetensors
 
 CONFIG_NAME = "config.json"
 QUANTIZATION_NAME = "quantization.json"
+WEIGHTS_DIGEST = "weights_sha256"
+"""Key of quantization.json: the SHA-256 of model.safetensors."""
 _OWN_NAMES = {CONFIG_NAME, QUANTIZATION_NAME, SINGLE_NAME}
-_AGAIN = "Remove the model and fetch or import it again."
+_AGAIN = mark("Remove the model and fetch or import it again.")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def open_model_folder(folder: Path) -> ModelFolder:
         BadWeights: a file is missing or damaged; says which.
     """
     if not folder.is_dir():
-        raise BadWeights(f"{folder} is not a model folder.", _AGAIN)
+        raise BadWeights(_("{folder} is not a model folder.").format(folder=folder), _(_AGAIN))
     config, quantization = _read_json(folder / CONFIG_NAME), _read_json(folder / QUANTIZATION_NAME)
     return ModelFolder(folder, config, quantization, SafetensorsFile(folder / SINGLE_NAME))
 
@@ -71,21 +75,32 @@ def write_model_folder(
     for name in extra_files:
         if not name or name in _OWN_NAMES or Path(name).name != name or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of a further file of a model")
-    texts = {CONFIG_NAME: _to_json(config), QUANTIZATION_NAME: _to_json(quantization), **extra_files}
+    texts = {CONFIG_NAME: _to_json(config), **extra_files}
     with _storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.unfinished")
         try:
             unfinished.mkdir()
+            with _new_file(unfinished / SINGLE_NAME) as file:
+                hashed = _Hashed(file)
+                write_safetensors(hashed, tensors, {"format": "pt"})
+            texts[QUANTIZATION_NAME] = _to_json({**quantization, WEIGHTS_DIGEST: hashed.digest.hexdigest()})
             for name, content in texts.items():
                 with _new_file(unfinished / name) as file:
                     file.write(content)
-            with _new_file(unfinished / SINGLE_NAME) as file:
-                write_safetensors(file, tensors, {"format": "pt"})
             _sync_folder(unfinished)
             _move_into_place(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)  # nothing is there after a success
+
+
+def read_quantization(folder: Path) -> dict[str, Any]:
+    """How the tensors of a model are held, and where it came from.
+
+    Raises:
+        BadWeights: the file is missing or damaged.
+    """
+    return _read_json(folder / QUANTIZATION_NAME)
 
 
 def add_to_quantization(folder: Path, further: Mapping[str, Any]) -> None:
@@ -105,6 +120,18 @@ def add_to_quantization(folder: Path, further: Mapping[str, Any]) -> None:
             _sync_folder(folder)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+class _Hashed:
+    """A file that knows the SHA-256 of what was written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.digest = hashlib.sha256()
+        self._file = file
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.digest.update(data)
+        self._file.write(data)
 
 
 def _move_into_place(unfinished: Path, folder: Path) -> None:
@@ -130,8 +157,10 @@ def _storage_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageFailed(
-            f"The model cannot be written to {folder} ({error.strerror or error}).",
-            "Free some space or make the folder writable, then try again.",
+            _("The model cannot be written to {folder} ({reason}).").format(
+                folder=folder, reason=error.strerror or error
+            ),
+            _("Free some space or make the folder writable, then try again."),
         ) from error
 
 
@@ -163,11 +192,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise BadWeights(f"{path} is missing.", _AGAIN) from error
+        raise BadWeights(_("{path} is missing.").format(path=path), _(_AGAIN)) from error
     except OSError as error:
-        raise BadWeights(f"{path} cannot be read ({error.strerror or error}).", _AGAIN) from error
+        raise BadWeights(
+            _("{path} cannot be read ({reason}).").format(path=path, reason=error.strerror or error), _(_AGAIN)
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise BadWeights(f"{path} is damaged: it is not JSON.", _AGAIN) from error
+        raise BadWeights(_("{path} is damaged: it is not JSON.").format(path=path), _(_AGAIN)) from error
     if not isinstance(content, dict):
-        raise BadWeights(f"{path} is damaged: it is not a JSON object.", _AGAIN)
+        raise BadWeights(_("{path} is damaged: it is not a JSON object.").format(path=path), _(_AGAIN))
     return content

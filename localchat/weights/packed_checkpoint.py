@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from localchat.errors import BadWeights, UnsupportedModel
+from localchat.translation import _
 from localchat.weights.mxfp4 import PackedExperts
 from localchat.weights.packed_format import PackedFormat
 from localchat.weights.packed_matrix import PARTS, PackedMatrix, matrix_shape, read_matrix
@@ -60,7 +61,9 @@ class CheckpointFile:
         tensor = self._file.tensor(name)
         tensor = tensor if index is None else tensor[index]
         if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-            raise UnsupportedModel(f"The tensor {name} is {tensor.dtype}, not a floating-point type.")
+            raise UnsupportedModel(
+                _("The tensor {name} is {dtype}, not a floating-point type.").format(name=name, dtype=tensor.dtype)
+            )
         return tensor
 
     def quant_tensor(self, name: str, index: int | None = None) -> QuantTensor | None:
@@ -93,13 +96,16 @@ def _packed_experts(file: SafetensorsFile) -> dict[str, PackedExperts]:
     """The matrices of experts that are packed, by the names that they would have unpacked."""
     stems = tuple(name.removesuffix(_EXPERT_PARTS[0]) for name in file.names if name.endswith(_EXPERT_PARTS[0]))
     if not stems:
-        raise BadWeights("The configuration says MXFP4, but no matrix is quantized.", "Fetch the model again.")
+        raise BadWeights(_("The configuration says MXFP4, but no matrix is quantized."), _("Fetch the model again."))
     found: dict[str, PackedExperts] = {}
     for name in stems:
         try:
             found[name] = PackedExperts(*(file.tensor(name + end) for end in _EXPERT_PARTS))
         except ValueError as error:
-            raise BadWeights(f"The quantized matrix {name} is damaged: {error}.", "Fetch the model again.") from error
+            raise BadWeights(
+                _("The quantized matrix {name} is damaged: {error}.").format(name=name, error=error),
+                _("Fetch the model again."),
+            ) from error
     return found
 
 
@@ -110,12 +116,18 @@ def _modules(names: tuple[str, ...], form: PackedFormat) -> dict[str, tuple[str,
     there = set(names)
     modules: dict[str, tuple[str, ...]] = {}
     for name in names:
-        module, _, part = name.rpartition(".")
+        module, _dot, part = name.rpartition(".")
         if part != scales:
             continue
         if missing := [part for part in sorted(needed) if f"{module}.{part}" not in there]:
-            raise BadWeights(f"The quantized matrix {module} lacks {missing[0]}.", "Fetch the model again.")
+            raise BadWeights(
+                _("The quantized matrix {module} lacks {missing}.").format(module=module, missing=missing[0]),
+                _("Fetch the model again."),
+            )
         modules[module] = tuple(part for part in sorted(needed | possible) if f"{module}.{part}" in there)
     if not modules:
-        raise BadWeights(f"The configuration says {form}, but no matrix is quantized.", "Fetch the model again.")
+        raise BadWeights(
+            _("The configuration says {form}, but no matrix is quantized.").format(form=form),
+            _("Fetch the model again."),
+        )
     return modules

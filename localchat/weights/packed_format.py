@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from localchat.errors import BadWeights, UnsupportedModel
+from localchat.translation import _
 from localchat.weights.mxfp4 import GROUP
 
 Method = Literal["gptq", "awq", "compressed-tensors", "mlx", "mxfp4"]
@@ -60,8 +61,10 @@ class PackedFormat:
     modules: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        groups = "by row" if self.group_size == _WHOLE_ROW else f"by {self.group_size}"
-        return f"{_TITLES[self.method]}, {self.bits} bits {groups}"
+        said = _("{title}, {bits} bits by {group_size}")
+        if self.group_size == _WHOLE_ROW:
+            said = _("{title}, {bits} bits by row")
+        return said.format(title=_TITLES[self.method], bits=self.bits, group_size=self.group_size)
 
 
 def read_packed_format(config: Mapping[str, Any], folder: Path) -> PackedFormat | None:
@@ -75,9 +78,9 @@ def read_packed_format(config: Mapping[str, Any], folder: Path) -> PackedFormat 
     if not found:
         return _from_older_file(folder)
     if not all(isinstance(item, Mapping) for item in found):
-        raise UnsupportedModel("The quantization_config of config.json is not a table of values.")
+        raise UnsupportedModel(_("The quantization_config of config.json is not a table of values."))
     if any(item != found[0] for item in found):
-        raise UnsupportedModel("The configuration says twice how it is quantized, and contradicts itself.")
+        raise UnsupportedModel(_("The configuration says twice how it is quantized, and contradicts itself."))
     values = _Values(found[0])
     # MLX writes neither its name nor a method.
     method = values.take("quant_method", None if "bits" not in found[0] else "mlx")
@@ -93,8 +96,8 @@ def read_packed_format(config: Mapping[str, Any], folder: Path) -> PackedFormat 
         values.finish("mxfp4")
         return PackedFormat("mxfp4", 4, GROUP)
     raise UnsupportedModel(
-        f"The checkpoint is quantized by the method {method!r}, which is not understood.",
-        f"Take one in full precision, or quantized as {', '.join(_TITLES.values())} or GGUF.",
+        _("The checkpoint is quantized by the method {method!r}, which is not understood.").format(method=method),
+        _("Take one in full precision, or quantized as {titles} or GGUF.").format(titles=", ".join(_TITLES.values())),
     )
 
 
@@ -106,9 +109,14 @@ def _from_older_file(folder: Path) -> PackedFormat | None:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, RecursionError) as error:
-            raise BadWeights(f"{folder / name} cannot be read ({error}).", "Fetch the model again.") from error
+            raise BadWeights(
+                _("{name} cannot be read ({error}).").format(name=folder / name, error=error),
+                _("Fetch the model again."),
+            ) from error
         if not isinstance(values, dict):
-            raise BadWeights(f"{folder / name} does not hold a JSON object.", "Fetch the model again.")
+            raise BadWeights(
+                _("{name} does not hold a JSON object.").format(name=folder / name), _("Fetch the model again.")
+            )
         newer = {"w_bit": "bits", "q_group_size": "group_size"} if reader is _awq else {}
         read = _Values({newer.get(str(key), str(key)): value for key, value in values.items()})
         read.take("quant_method", None)
@@ -134,20 +142,30 @@ class _Values:
         for key, value in self._values.items():
             # What is null, false or empty asks for nothing.
             if key not in _INERT[method] and value not in (None, False, {}, []):
-                raise UnsupportedModel(f"{_TITLES[method]}: {key} = {value!r} is not understood.")
+                raise UnsupportedModel(
+                    _("{title}: {key} = {value!r} is not understood.").format(
+                        title=_TITLES[method], key=key, value=value
+                    )
+                )
 
     def only(self, method: Method, key: str, allowed: tuple[Any, ...], default: Any) -> Any:
         """The value of `key`, which must be one of `allowed`."""
         value = self.take(key, default)
         if value not in allowed or isinstance(value, bool) != isinstance(allowed[0], bool):
-            shown = " or ".join(map(repr, allowed))
-            raise UnsupportedModel(f"{_TITLES[method]}: {key} = {value!r} is not supported, only {shown}.")
+            shown = _(" or ").join(map(repr, allowed))
+            raise UnsupportedModel(
+                _("{title}: {key} = {value!r} is not supported, only {shown}.").format(
+                    title=_TITLES[method], key=key, value=value, shown=shown
+                )
+            )
         return value
 
     def group_size(self, method: Method, default: Any = None) -> int:
         value = self.take("group_size", default)
         if type(value) is not int or not (value == _WHOLE_ROW or value > 0):
-            raise UnsupportedModel(f"{_TITLES[method]}: group_size = {value!r} is not a group size.")
+            raise UnsupportedModel(
+                _("{title}: group_size = {value!r} is not a group size.").format(title=_TITLES[method], value=value)
+            )
         return value
 
 
@@ -176,7 +194,11 @@ def _compressed_tensors(values: _Values) -> PackedFormat:
     values.only(method, "format", ("pack-quantized",), None)
     groups = values.take("config_groups", {})
     if not isinstance(groups, Mapping) or len(groups) != 1:
-        raise UnsupportedModel(f"{method}: config_groups = {groups!r} is not supported, only a single group.")
+        raise UnsupportedModel(
+            _("{method}: config_groups = {groups!r} is not supported, only a single group.").format(
+                method=method, groups=groups
+            )
+        )
     (group,) = groups.values()
     sparsity = _Values(values.take("sparsity_config", {}))
     sparsity.only(method, "format", ("dense",), "dense")
@@ -192,7 +214,9 @@ def _compressed_tensors(values: _Values) -> PackedFormat:
     # Zero points and the order of columns are seen from the tensors.
     told.only(method, "symmetric", (True, False), None)
     if (order := told.take("actorder", False)) not in (False, True, "static", "weight", "group", "dynamic"):
-        raise UnsupportedModel(f"{method}: actorder = {order!r} is not understood.")
+        raise UnsupportedModel(
+            _("{method}: actorder = {order!r} is not understood.").format(method=method, order=order)
+        )
     for key in ("observer", "observer_kwargs", "scale_dtype", "zp_dtype"):
         told.take(key, None)
     bits = told.only(method, "num_bits", (4, 8), None)
@@ -211,7 +235,7 @@ def _mlx(values: _Values) -> PackedFormat:
         if own in (None, False, True):  # left in full precision, or as all others
             continue
         if not isinstance(own, Mapping):
-            raise UnsupportedModel(f"MLX: {module} = {own!r} is not understood.")
+            raise UnsupportedModel(_("MLX: {module} = {own!r} is not understood.").format(module=module, own=own))
         told = _Values(own)
         told.only("mlx", "mode", ("affine",), "affine")
         modules[module] = told.only("mlx", "bits", (4, 8), bits), told.group_size("mlx", group_size)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from localchat.errors import BadWeights
+from localchat.translation import _
 from localchat.weights.packed_format import Method, PackedFormat
 from quant import pack
 from quant.spec import GROUP_SIZES, QuantSpec
@@ -126,19 +127,29 @@ def read_matrix(name: str, form: PackedFormat, parts: Mapping[str, Tensor]) -> P
     rows, columns = matrix.codes.shape
     expected = (rows, 1 if group_size < 0 else columns // group_size)
     if group_size > 0 and columns % group_size:
-        raise _wrong(name, f"rows of {columns} weights cannot be divided into groups of {group_size}")
-    for what, values in (("scales", matrix.scales), ("zero points", matrix.zeros), ("biases", matrix.biases)):
+        raise _wrong(
+            name,
+            _("rows of {columns} weights cannot be divided into groups of {group_size}").format(
+                columns=columns, group_size=group_size
+            ),
+        )
+    for what, values in ((_("scales"), matrix.scales), (_("zero points"), matrix.zeros), (_("biases"), matrix.biases)):
         if values is not None and tuple(values.shape) != expected:
-            raise _wrong(name, f"its {what} are {list(values.shape)}, and should be {list(expected)}")
+            raise _wrong(
+                name,
+                _("its {what} are {shape}, and should be {expected}").format(
+                    what=what, shape=list(values.shape), expected=list(expected)
+                ),
+            )
         if values is not None and not bool(torch.isfinite(values).all()):
-            raise _wrong(name, f"one of its {what} is not a number")
+            raise _wrong(name, _("one of its {what} is not a number").format(what=what))
     if matrix.groups is None:
         return matrix
     in_order = torch.arange(columns) // (columns if group_size < 0 else group_size)
     if torch.equal(matrix.groups, in_order):
         return PackedMatrix(bits, matrix.codes, matrix.scales, matrix.zeros)
     if matrix.groups.shape != (columns,) or int(matrix.groups.min()) < 0 or int(matrix.groups.max()) >= expected[1]:
-        raise _wrong(name, "a column belongs to a group that is not there")
+        raise _wrong(name, _("a column belongs to a group that is not there"))
     return matrix
 
 
@@ -148,7 +159,7 @@ def matrix_shape(name: str, form: PackedFormat, parts: Mapping[str, Tensor]) -> 
     Raises:
         BadWeights: there are none of the expected kind.
     """
-    bits, _ = form.modules.get(name, (form.bits, form.group_size))
+    bits, _group_size = form.modules.get(name, (form.bits, form.group_size))
     each, read = 32 // bits, _Parts(name, parts)
     if form.method == "gptq":
         words = read.words("qweight")
@@ -171,20 +182,29 @@ class _Parts:
         """int32 words [a, b]."""
         tensor = self._parts[part]
         if tensor.dim() != 2 or tensor.dtype not in (torch.int32, torch.uint32) or 0 in tensor.shape:
-            raise _wrong(self.name, f"its {part} is {tensor.dtype} {list(tensor.shape)}")
+            raise _wrong(
+                self.name,
+                _("its {part} is {dtype} {shape}").format(part=part, dtype=tensor.dtype, shape=list(tensor.shape)),
+            )
         return tensor.view(torch.int32)
 
     def floats(self, part: str) -> Tensor:
         tensor = self._parts[part]
         if tensor.dim() != 2 or tensor.dtype not in _FLOATS:
-            raise _wrong(self.name, f"its {part} is {tensor.dtype} {list(tensor.shape)}")
+            raise _wrong(
+                self.name,
+                _("its {part} is {dtype} {shape}").format(part=part, dtype=tensor.dtype, shape=list(tensor.shape)),
+            )
         return tensor
 
     def whole_numbers(self, part: str) -> Tensor | None:
         """int64 [n]; None where the part is not there."""
         tensor = self._parts.get(part)
         if tensor is not None and (tensor.dim() != 1 or tensor.dtype not in (torch.int32, torch.int64)):
-            raise _wrong(self.name, f"its {part} is {tensor.dtype} {list(tensor.shape)}")
+            raise _wrong(
+                self.name,
+                _("its {part} is {dtype} {shape}").format(part=part, dtype=tensor.dtype, shape=list(tensor.shape)),
+            )
         return None if tensor is None else tensor.long()
 
     def has(self, part: str) -> bool:
@@ -199,7 +219,7 @@ def _gptq(parts: _Parts, bits: int, zero_offset: int) -> PackedMatrix:
     return PackedMatrix(bits, codes, scales, zeros, groups=parts.whole_numbers("g_idx"))
 
 
-def _awq(parts: _Parts, bits: int, _: int) -> PackedMatrix:
+def _awq(parts: _Parts, bits: int, _group_size: int) -> PackedMatrix:
     def in_order(words: Tensor) -> Tensor:
         return _codes(words, bits).view(len(words), -1, 8)[..., _AWQ_ORDER].flatten(1)
 
@@ -208,12 +228,12 @@ def _awq(parts: _Parts, bits: int, _: int) -> PackedMatrix:
     return PackedMatrix(bits, codes, parts.floats("scales").T, zeros)
 
 
-def _compressed_tensors(parts: _Parts, bits: int, _: int) -> PackedMatrix:
+def _compressed_tensors(parts: _Parts, bits: int, _group_size: int) -> PackedMatrix:
     codes = _codes(parts.words("weight_packed"), bits)
     rows = len(codes)
     said = parts.whole_numbers("weight_shape")
     if said is None or said.tolist() != list(codes.shape):  # odd rows would be padded; ours never are
-        raise _wrong(parts.name, f"its weight_shape is {None if said is None else said.tolist()}")
+        raise _wrong(parts.name, _("its weight_shape is {found}").format(found=None if said is None else said.tolist()))
     scales = parts.floats("weight_scale")
     if parts.has("weight_zero_point"):
         zeros = _codes(parts.words("weight_zero_point").T, bits).T[:rows].int()
@@ -225,7 +245,7 @@ def _compressed_tensors(parts: _Parts, bits: int, _: int) -> PackedMatrix:
     return PackedMatrix(bits, codes, scales, zeros, groups=groups)
 
 
-def _mlx(parts: _Parts, bits: int, _: int) -> PackedMatrix:
+def _mlx(parts: _Parts, bits: int, _group_size: int) -> PackedMatrix:
     return PackedMatrix(bits, _codes(parts.words("weight"), bits), parts.floats("scales"), None, parts.floats("biases"))
 
 
@@ -257,4 +277,6 @@ def _as_half(values: Tensor) -> Tensor | None:
 
 
 def _wrong(name: str, what: str) -> BadWeights:
-    return BadWeights(f"The quantized matrix {name} is damaged: {what}.", "Fetch the model again.")
+    return BadWeights(
+        _("The quantized matrix {name} is damaged: {what}.").format(name=name, what=what), _("Fetch the model again.")
+    )

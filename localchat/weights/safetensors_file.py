@@ -16,10 +16,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from localchat.errors import BadWeights
+from localchat.translation import _, mark
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
-_AGAIN = "Fetch the model again."
+_AGAIN = mark("Fetch the model again.")
 
 
 class SafetensorsFile:
@@ -54,21 +55,28 @@ class SafetensorsFile:
             BadWeights: there is no such tensor.
         """
         if name not in self._shards:
-            raise BadWeights(f"{self.path} has no tensor {name}.", _AGAIN)
+            raise BadWeights(_("{path} has no tensor {name}.").format(path=self.path, name=name), _(_AGAIN))
         try:
             tensor: Tensor = self._shards[name].get_tensor(name)
         except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-            raise BadWeights(f"The tensor {name} in {self.path} cannot be read ({error}).", _AGAIN) from error
+            raise BadWeights(
+                _("The tensor {name} in {path} cannot be read ({error}).").format(
+                    name=name, path=self.path, error=error
+                ),
+                _(_AGAIN),
+            ) from error
         return tensor
 
 
 def _open(path: Path) -> Any:  # safe_open has no public type of its own
     if not path.is_file():
-        raise BadWeights(f"{path} is missing.", _AGAIN)
+        raise BadWeights(_("{path} is missing.").format(path=path), _(_AGAIN))
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise BadWeights(f"{path} is not a usable safetensors file ({error}).", _AGAIN) from error
+        raise BadWeights(
+            _("{path} is not a usable safetensors file ({error}).").format(path=path, error=error), _(_AGAIN)
+        ) from error
 
 
 def _open_folder(folder: Path) -> dict[str, Any]:
@@ -82,10 +90,17 @@ def _open_folder(folder: Path) -> dict[str, Any]:
             return dict.fromkeys(single.keys(), single)
         if any(folder.glob("pytorch_model*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
             raise BadWeights(
-                f"{folder} has its weights in pickle only, which can run code and is never read.",
-                "Take a checkpoint in safetensors, or convert this one.",
+                _("{folder} has its weights in pickle only, which can run code and is never read.").format(
+                    folder=folder
+                ),
+                _("Take a checkpoint in safetensors, or convert this one."),
             )
-        raise BadWeights(f"{folder} has no {SINGLE_NAME} and no {INDEX_NAME}.", _AGAIN)
+        raise BadWeights(
+            _("{folder} has no {single_name} and no {index_name}.").format(
+                folder=folder, single_name=SINGLE_NAME, index_name=INDEX_NAME
+            ),
+            _(_AGAIN),
+        )
     return _open_shards(folder, _read_index(folder / INDEX_NAME))
 
 
@@ -94,7 +109,12 @@ def _open_shards(folder: Path, weight_map: dict[str, str]) -> dict[str, Any]:
     names = {shard: set(file.keys()) for shard, file in opened.items()}
     for tensor, shard in weight_map.items():
         if tensor not in names[shard]:
-            raise BadWeights(f"{folder / shard} lacks the tensor {tensor} that {INDEX_NAME} lists.", _AGAIN)
+            raise BadWeights(
+                _("{shard} lacks the tensor {tensor} that {index_name} lists.").format(
+                    shard=folder / shard, tensor=tensor, index_name=INDEX_NAME
+                ),
+                _(_AGAIN),
+            )
     return {tensor: opened[shard] for tensor, shard in weight_map.items()}
 
 
@@ -103,11 +123,14 @@ def _read_index(path: Path) -> dict[str, str]:
     try:
         weight_map = json.loads(path.read_text("utf-8"))["weight_map"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadWeights(f"{path} is not a usable index of shards.", _AGAIN) from error
+        raise BadWeights(_("{path} is not a usable index of shards.").format(path=path), _(_AGAIN)) from error
     if not isinstance(weight_map, dict) or not weight_map:
-        raise BadWeights(f"{path} lists no tensors.", _AGAIN)
+        raise BadWeights(_("{path} lists no tensors.").format(path=path), _(_AGAIN))
     for shard in weight_map.values():
         plain = isinstance(shard, str) and shard.endswith(".safetensors") and not set(shard) & set("/\\\0:")
         if not plain:
-            raise BadWeights(f"{path} names {shard!r}, which is not a safetensors file beside it.", _AGAIN)
+            raise BadWeights(
+                _("{path} names {shard!r}, which is not a safetensors file beside it.").format(path=path, shard=shard),
+                _(_AGAIN),
+            )
     return weight_map

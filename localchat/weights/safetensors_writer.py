@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,7 +25,13 @@ _DTYPES = {
 }
 
 
-def write_safetensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+class Sink(Protocol):
+    """Where bytes go, such as a file."""
+
+    def write(self, data: bytes | memoryview, /) -> object: ...
+
+
+def write_safetensors(file: Sink, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write the header and then every tensor, in the order given but with the odd sizes last.
 
     Sizes that are multiples of 64 bytes, as those of codes are, keep each other aligned to 64; the others follow by

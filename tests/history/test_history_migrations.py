@@ -17,6 +17,7 @@ RELEASED = (
     "fe7acc2dff020ad1be4a4b3110066fd953713ff05ca148c43986addf0ad7ac47",
     "10e4365613df9aa19505dc9e2649dedcd049869b7d03a3471e4b02dca476f1f6",
     "f6f6ec4d6a7597c86b129c6cf36df5547a0301bf1e1bb39865153628ab2c59de",
+    "7444454485eb2f78304ac794400ee545c0b92e3f3585479907a8970e720f33e8",
 )
 """SHA-256 of each step. Add a line for a new step; never change one."""
 

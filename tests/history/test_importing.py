@@ -106,6 +106,7 @@ def test_a_message_id_of_another_conversation_gets_a_new_one_every_time_the_same
         (("conversations", 0, "created_at"), 1e300, "conversations[0].created_at"),
         (("conversations", 0, "sampling"), {"temperature": 99}, "conversations[0].sampling.temperature is 99"),
         (("conversations", 0, "options"), {"context_length": "x"}, "options.context_length"),
+        (("conversations", 0, "options"), {"thinking": "maybe"}, "options.thinking"),
         (("conversations", 0, "messages", 1, "role"), "tool", "conversations[0].messages[1].role is 'tool'"),
         (("conversations", 0, "messages", 1, "parent_id"), "nobody", "conversations[0].messages[1].parent_id"),
         (("conversations", 0, "messages", 1, "status"), "odd", "messages[1].status"),

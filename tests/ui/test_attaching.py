@@ -10,7 +10,8 @@ import pytest
 from textual import events
 
 from localchat.history.store import HistoryStore
-from localchat.ui.attachments import LONG_PASTE, dropped_paths
+from localchat.ui.attachments import LONG_PASTE
+from localchat.ui.dropped import dropped_paths
 from localchat.ui.widgets.file_row import FileRow
 from localchat.ui.widgets.message_view import UserMessage
 from tests.ui.conftest import Desk, Opener

@@ -57,6 +57,24 @@ def test_a_wrong_key_is_named_and_the_action_keeps_its_own(line: str, sentence: 
     assert [str(trouble).startswith(sentence.format(file=config_file())) for trouble in troubles] == [True], troubles
 
 
+@pytest.mark.parametrize(
+    ("line", "taken"),
+    [
+        ('"chat.new" = "ctrl+w"', ["ctrl+w"]),  # deletes a word
+        ('"chat.new" = "f9,ctrl+j"', ["ctrl+j"]),  # breaks the line
+        ('"chat.new" = "x"', ["x"]),  # writes a letter
+        ('"chat.new" = "semicolon"', ["semicolon"]),
+        ('"chat.new" = "alt+f9,f9"', []),
+        ('"list.pin" = "x"', []),  # in the list nobody writes
+        ('"composer.line_break" = "shift+enter"\n"chat.new" = "ctrl+j"', []),  # it was freed
+    ],
+)
+def test_a_key_that_the_composer_uses_is_taken_with_a_warning(line: str, taken: list[str]) -> None:
+    keymap, troubles = read_keymap(own_keys(line))
+    assert ("list.pin" if "list" in line else "chat.new") in keymap
+    assert [str(trouble).split(" has ")[1].split(",")[0] for trouble in troubles] == [repr(key) for key in taken]
+
+
 async def test_what_is_wrong_in_the_users_files_is_said_in_the_window(open_desk: Opener) -> None:
     write_theme("mine", "primary = 7")
     async with open_desk(config=own_keys('"chat.new" = "crtl+t"')) as desk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
@@ -57,6 +58,9 @@ class ChatPart(Screen[None]):
             return  # only figures changed; this comes with every token
         self.phase = state.phase
         self.title_bar.show_engine(state, self._app.model_title(state.model_name))
+        if state.phase == "ready":
+            with contextlib.suppress(HistoryUnavailable):
+                self.title_bar.show_own(self._own_words())  # some of it means nothing to some models
         self.key_bar.show_busy(state.phase in ("reading", "writing"))
         last = self.transcript.last_reply()
         if last is not None and last.message.status in ("waiting", "writing"):
@@ -136,7 +140,7 @@ class ChatPart(Screen[None]):
         """What the open chat has of its own, its model included while another one is loaded."""
         own = self.session.own
         waiting = own.model if own.model not in (None, self.session.engine_state.model_name) else None
-        parts = (self._app.model_title(waiting or ""), own.summary())
+        parts = (self._app.model_title(waiting or ""), own.summary(self.session.engine_state.model))
         return " · ".join(part for part in parts if part)
 
     def close_overlay(self) -> None:

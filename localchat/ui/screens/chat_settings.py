@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from localchat.errors import LocalChatError
 from localchat.ui.screens.chat_part import ChatPart
+from localchat.ui.thinking_choice import choose_thinking
 
 
 class SettingsPart(ChatPart):
@@ -22,6 +24,19 @@ class SettingsPart(ChatPart):
             self._app.apply_preset(name)
         else:
             self._app.show_own_settings()
+
+    def action_think(self, choice: str = "") -> None:
+        """Let the model of this chat think before it answers, or not; without a choice, show the chat's settings."""
+        if not choice:
+            self._app.show_own_settings()
+            return
+        try:
+            said = choose_thinking(self.session, choice)
+        except LocalChatError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.show_chats()
+        self.notify(said, timeout=5, markup=False)
 
     def action_keys(self) -> None:
         self._app.show_keys()

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from textual import work
 
-from localchat.errors import LocalChatError, StorageFailed
-from localchat.history.exporting import FORMATS, ExportFormat, format_of, free_path, rendered, write_text
+from localchat.errors import LocalChatError
+from localchat.history.exporting import ExportFormat
 from localchat.translation import _
 from localchat.ui.screens.chat_part import ChatPart
+from localchat.ui.taking import export_as_wished, has_words, write_export
 from localchat.ui.visible_text import one_line
 
 
@@ -35,27 +36,14 @@ class TakingPart(ChatPart):
         """
         from localchat.ui.screens.export import ExportScreen
 
-        chat = self.session.chat
-        if chat is None or chat.leaf_id is None:
+        if not has_words(self.session):
             self.notify(_("There is nothing to export yet."), severity="warning")
             return
         if not where:
             await self.app.push_screen_wait(ExportScreen(self.session.title, self._write_export))
             return
-        path = Path(where).expanduser()
-        kind = FORMATS.get(where) or format_of(path)
-        if kind is None:
-            said = _("A file to export to ends in .md, .html or .json.")
-            self.notify(said, severity="warning", markup=False)
-            return
-        if where in FORMATS:
-            path = free_path(self.session.title, kind)
-        if path.exists():
-            said = _("{path} is there already.").format(path=one_line(str(path)))
-            self.notify(said, severity="warning", markup=False)
-            return
         try:
-            self._write_export(path, kind)
+            self._say_written(export_as_wished(self.session, where))
         except LocalChatError as error:
             self.notify(str(error), severity="error", markup=False)
 
@@ -84,8 +72,8 @@ class TakingPart(ChatPart):
         Raises:
             LocalChatError: it cannot be written.
         """
-        chat = self.session.chat
-        if chat is None or not path.parent.is_dir():
-            raise StorageFailed(_("There is no folder {folder}.").format(folder=path.parent))
-        write_text(path, rendered(self.session.store, chat, kind))
+        write_export(self.session, path, kind)
+        self._say_written(path)
+
+    def _say_written(self, path: Path) -> None:
         self.notify(_("Written to {path}.").format(path=one_line(str(path))), timeout=6, markup=False)

@@ -16,6 +16,7 @@ from localchat.ui.presets import read_presets
 from localchat.ui.screens.chat_files import FilesPart
 from localchat.ui.slash import COMMANDS, command_offer, file_offer, parse, unknown
 from localchat.ui.slash_paths import path_completions
+from localchat.ui.thinking_choice import thinking_completions
 from localchat.ui.widgets.completions import Completions
 from localchat.ui.widgets.composer import Composer
 
@@ -100,7 +101,8 @@ class WritingPart(FilesPart):
         models = self._model_choices
         choices = {"attach": path_completions, "model": models, "compare": models, "system": self._system_choices}
         paths = {"export": path_completions, "import": path_completions}
-        return {**choices, **paths, "folder": self._folder_choices, "preset": self._preset_choices}
+        own = {"preset": self._preset_choices, "think": thinking_completions}
+        return {**choices, **paths, **own, "folder": self._folder_choices}
 
     def _model_choices(self, typed: str) -> list[Completion]:
         return [

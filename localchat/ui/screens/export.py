@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -19,12 +18,13 @@ from localchat.errors import LocalChatError
 from localchat.history.exporting import FORMATS, ExportFormat, free_path
 from localchat.translation import _
 from localchat.ui.ink import MUTED, PLAIN
+from localchat.ui.screens.dialog import Dialog
 from localchat.ui.visible_text import one_line
 
 Write = Callable[[Path, ExportFormat], None]
 
 
-class ExportScreen(ModalScreen[None]):
+class ExportScreen(Dialog[None]):
     """Three formats and one path. Stays open until the file is written or the user gives up.
 
     Args:

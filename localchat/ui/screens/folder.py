@@ -10,16 +10,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from localchat.translation import _
 from localchat.ui.ink import ACCENT, MUTED, PLAIN
+from localchat.ui.screens.dialog import Dialog
 from localchat.ui.visible_text import one_line
 
 
-class FolderScreen(ModalScreen[str | None]):
+class FolderScreen(Dialog[str | None]):
     """Returns the folder's name, empty for none; None when the user gave up.
 
     Args:

@@ -9,12 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from localchat.translation import _, mark
 from localchat.ui.actions import ACTIONS, CHATS, PROGRAM, READING, REPLIES, key_names
 from localchat.ui.ink import ACCENT, FAINT, MUTED, PLAIN
+from localchat.ui.screens.dialog import Dialog
 
 WRITING = mark("Writing")
 MESSAGES = mark("On a message")
@@ -61,7 +61,7 @@ BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
 """Keys that are no actions of the chat screen, by group."""
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Closed by Escape, F1 or q."""
 
     CSS_PATH = "../dialogs.tcss"

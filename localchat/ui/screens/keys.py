@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -20,9 +19,10 @@ from localchat.translation import _
 from localchat.ui.actions import ACTIONS, Action, key_names
 from localchat.ui.ink import ACCENT, FAINT, MUTED, PLAIN, WARNING
 from localchat.ui.keymap import problem_with
+from localchat.ui.screens.dialog import Dialog
 
 
-class PressKeyScreen(ModalScreen[str | None]):
+class PressKeyScreen(Dialog[str | None]):
     """Returns the next key that is pressed; None when that is Escape."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../dialogs.tcss", "../settings.tcss"]
@@ -50,7 +50,7 @@ class PressKeyScreen(ModalScreen[str | None]):
             self.dismiss(event.key)
 
 
-class KeysScreen(ModalScreen[dict[str, str | None]]):
+class KeysScreen(Dialog[dict[str, str | None]]):
     """Returns what was changed: the keys by action; None takes an action back to its own.
 
     Args:

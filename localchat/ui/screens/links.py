@@ -10,16 +10,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from localchat.translation import _
 from localchat.ui.ink import FAINT, PLAIN
+from localchat.ui.screens.dialog import Dialog
 from localchat.ui.visible_text import one_line
 
 
-class LinksScreen(ModalScreen[str | None]):
+class LinksScreen(Dialog[str | None]):
     """Returns the address that the user wants; None when there is none.
 
     Args:

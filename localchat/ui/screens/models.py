@@ -11,7 +11,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Resize
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -20,13 +19,14 @@ from localchat.translation import _
 from localchat.ui.figures import size
 from localchat.ui.ink import ACCENT, ERROR, FAINT, MUTED, PLAIN, WARNING
 from localchat.ui.model_shelf import MachineMemory, ModelChoice, ModelShelf
+from localchat.ui.screens.dialog import Dialog
 from localchat.ui.visible_text import one_line
 
 _COLUMNS_WIDTH = 29
 """Cells of the columns right of the name: size, memory, and whether it fits."""
 
 
-class ModelScreen(ModalScreen[ModelChoice | None]):
+class ModelScreen(Dialog[ModelChoice | None]):
     """Returns the choice; one without a path must be fetched."""
 
     CSS_PATH = "../dialogs.tcss"

@@ -11,16 +11,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Select, Static
 
 from localchat.config import Config
 from localchat.errors import LocalChatError
 from localchat.known_settings import SETTINGS, Value
-from localchat.messages import SamplingOptions, sampling_keys
+from localchat.messages import ModelInfo, SamplingOptions, sampling_keys
 from localchat.translation import _, mark
 from localchat.ui.own_settings import OwnSettings
 from localchat.ui.presets import forget_preset, save_preset
+from localchat.ui.screens.dialog import Dialog
+from localchat.ui.thinking_choice import thinking_choices
 from localchat.ui.visible_text import one_line
 from localchat.ui.widgets.setting_rows import (
     ChoiceRow,
@@ -36,17 +37,19 @@ _HERE = {
     "model": replace(SETTINGS["model"], comment=mark("Answers in this chat only.")),
     "system_prompt": replace(SETTINGS["system_prompt"], comment=mark("Told to the model before this chat.")),
     "context_length": replace(SETTINGS["context_length"], comment=mark("Tokens of this chat kept in view.")),
+    "thinking": replace(SETTINGS["thinking"], comment=mark("Whether the model thinks before it answers.")),
 }
 """Settings that mean something narrower here."""
 
 
-class OwnSettingsScreen(ModalScreen[OwnSettings | None]):
+class OwnSettingsScreen(Dialog[OwnSettings | None]):
     """Returns what the chat is to have.
 
     Args:
         models: names of the installed models, with their titles.
         recommended: the sampling options that an empty field leaves in force.
         usual_model: title of the model that answers in chats without one of their own.
+        model: the one that is loaded.
     """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../dialogs.tcss", "../settings.tcss"]
@@ -64,6 +67,7 @@ class OwnSettingsScreen(ModalScreen[OwnSettings | None]):
         presets: Mapping[str, OwnSettings],
         recommended: Mapping[str, float],
         usual_model: str = "",
+        model: ModelInfo | None = None,
     ) -> None:
         super().__init__()
         self._own = own
@@ -72,6 +76,7 @@ class OwnSettingsScreen(ModalScreen[OwnSettings | None]):
         self._presets = dict(presets)
         self._recommended = recommended
         self._usual_model = usual_model
+        self._loaded = model
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="own"):
@@ -102,12 +107,20 @@ class OwnSettingsScreen(ModalScreen[OwnSettings | None]):
             ChoiceRow(_HERE["model"], values.get("model"), [(model, ""), *((t, name) for name, t in self._models)]),
             TextRow(_HERE["system_prompt"], values.get("system_prompt"), usual),
             NumberRow(_HERE["context_length"], values.get("context_length"), context),
+            self._thinking_row(values.get("thinking")),
         ]
         for key in sampling_keys():
             default = self._recommended.get(key, getattr(SamplingOptions(), key))
             words = _("random") if default is None else f"{default:g}"
             rows.append(NumberRow(SETTINGS[key], values.get(key), words))
         return rows
+
+    def _thinking_row(self, value: Value | None) -> SettingRow:
+        usual = dict((code, words) for words, code in thinking_choices())[self._config.thinking]
+        choices = [(_("As in the settings: {value}").format(value=usual), ""), *thinking_choices()[1:]]
+        cannot = self._loaded is not None and not self._loaded.thinking_switch
+        remark = _("The model that is loaded cannot be told.") if cannot else ""
+        return ChoiceRow(_HERE["thinking"], value, choices, remark)
 
     @property
     def _rows(self) -> list[SettingRow]:

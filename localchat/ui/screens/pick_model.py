@@ -10,17 +10,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from localchat.translation import _
 from localchat.ui.ink import FAINT, MUTED
 from localchat.ui.model_shelf import ModelChoice
+from localchat.ui.screens.dialog import Dialog
 from localchat.ui.visible_text import one_line
 
 
-class PickModelScreen(ModalScreen[ModelChoice | None]):
+class PickModelScreen(Dialog[ModelChoice | None]):
     """Returns the choice; None when the user gave up."""
 
     CSS_PATH = "../dialogs.tcss"

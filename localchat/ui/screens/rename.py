@@ -8,14 +8,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from localchat.translation import _
+from localchat.ui.screens.dialog import Dialog
 from localchat.ui.visible_text import one_line
 
 
-class RenameScreen(ModalScreen[str | None]):
+class RenameScreen(Dialog[str | None]):
     """Returns the title, empty for the one made of the first message; None when the user gave up."""
 
     CSS_PATH = "../dialogs.tcss"

@@ -11,7 +11,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Select, Static
 
 from localchat.config import Config
@@ -20,6 +19,8 @@ from localchat.messages import Limits, SamplingOptions
 from localchat.paths import config_file
 from localchat.translation import LANGUAGES, _, wanted
 from localchat.ui.places import short_path
+from localchat.ui.screens.dialog import Dialog
+from localchat.ui.thinking_choice import thinking_choices
 from localchat.ui.widgets.setting_rows import (
     ChoiceRow,
     NumberRow,
@@ -32,7 +33,7 @@ from localchat.ui.widgets.setting_rows import (
 )
 
 
-class SettingsScreen(ModalScreen[dict[str, Value | None]]):
+class SettingsScreen(Dialog[dict[str, Value | None]]):
     """Returns what was changed to something allowed, setting by setting; None takes one back to its default.
 
     Args:
@@ -115,6 +116,8 @@ class SettingsScreen(ModalScreen[dict[str, Value | None]]):
         elif setting.key == "language":
             yield _("The system's ({language})").format(language=LANGUAGES[wanted("")]), ""
             yield from ((name, code) for code, name in LANGUAGES.items())
+        elif setting.key == "thinking":
+            yield from thinking_choices()
         else:
             yield _("Whichever is here"), ""
             yield from ((title, name) for name, title in self._models)

@@ -13,8 +13,9 @@ from textual.message import Message
 from textual.widgets import TextArea
 from textual.widgets.text_area import Location
 
-from localchat.ui.attachments import LONG_PASTE, dropped_paths
+from localchat.ui.attachments import LONG_PASTE
 from localchat.ui.completion import Completion, Offer
+from localchat.ui.dropped import dropped_paths
 from localchat.ui.prompt_history import PromptHistory
 from localchat.ui.visible_text import visible_text
 from localchat.ui.widgets.completions import Completions

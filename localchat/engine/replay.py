@@ -1,0 +1,107 @@
+"""Making a recorded reply again: the same prompt, sampling and seed, and every token beside the recorded one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from localchat.engine.circumstances import circumstances
+from localchat.engine.open_model import OpenModel
+from localchat.engine.probabilities import Softmax, told
+from localchat.engine.reply import Reply
+from localchat.engine.sampling import Sampler
+from localchat.errors import InvalidSetting
+from localchat.messages import PromptProgress, ReplyOptions, sampling_options
+from localchat.model.decoder import Check
+from localchat.recording import Recording, Replayed, TokenProbability
+from localchat.text.tokenizer import Tokenizer
+from localchat.translation import _
+
+_BEFORE, _AFTER = 24, 16
+"""Tokens that are shown around the place where two replies part."""
+
+
+def replay(model: OpenModel, recording: Recording, check: Check) -> Iterator[PromptProgress | Replayed]:
+    """See `localchat.engine.facade.Engine.replay`."""
+    _refuse_what_does_not_fit(model, recording)
+    prompt, recorded = list(recording.prompt), list(recording.reply)
+    sampler = Sampler(sampling_options(recording.sampling), prompt)
+    following = _Following(sampler, recorded, model.text.tokenizer)
+    reply = Reply(model, ReplyOptions(), following, prompt)
+    cached = model.rewind(prompt)
+    for done in reply.read_prompt(cached, check):
+        yield PromptProgress(done, len(prompt) - cached)
+    if recorded or recording.ended:
+        for _parts in reply.write(check):
+            if following.is_over(recording.ended):
+                break
+    place = following.place
+    if place is None:
+        yield Replayed(len(recorded), False, circumstances(model))
+        return
+    yield Replayed(
+        tokens=place,
+        differs=True,
+        circumstances=circumstances(model),
+        same=model.text.spell(recorded[max(0, place - _BEFORE) : place]),
+        then=model.text.spell(recorded[place : place + _AFTER]),
+        now=model.text.spell(reply.written[place : place + _AFTER]),
+        chosen_then=following.then,
+        chosen_now=following.now,
+    )
+
+
+class _Following:
+    """A sampler that notices the first token that is not the recorded one.
+
+    Attributes:
+        chosen: its tokens, one that ended the reply included.
+        place: of that token; None while all were the same.
+        then, now: that token and the recorded one, with what is likely at that place now.
+    """
+
+    def __init__(self, sampler: Sampler, recorded: Sequence[int], tokenizer: Tokenizer) -> None:
+        self.chosen: list[int] = []
+        self.place: int | None = None
+        self.then: TokenProbability | None = None
+        self.now: TokenProbability | None = None
+        self._sampler, self._recorded, self._tokenizer = sampler, recorded, tokenizer
+
+    def sample(self, logits: Tensor) -> int:
+        token, place = self._sampler.sample(logits), len(self.chosen)
+        self.chosen.append(token)
+        wanted = self._recorded[place] if place < len(self._recorded) else None
+        same = token in self._tokenizer.stop_ids if wanted is None else token == wanted
+        if self.place is None and not same:
+            self.place = place
+            both = [token, *self._recorded[place : place + 1]]
+            self.now, *recorded = told(both, self._sampler, logits, Softmax(logits), self._tokenizer)
+            self.then = recorded[0] if recorded else None
+        return token
+
+    def accept(self, token: int) -> None:
+        self._sampler.accept(token)
+
+    def is_over(self, ended: bool) -> bool:
+        """Whether everything is known that there is to show; `ended`: the recorded reply did so by a token."""
+        if self.place is not None:
+            return len(self.chosen) >= self.place + _AFTER
+        return not ended and len(self.chosen) >= len(self._recorded)
+
+
+def _refuse_what_does_not_fit(model: OpenModel, recording: Recording) -> None:
+    if max([*recording.prompt, *recording.reply], default=0) >= model.loaded.spec.vocab_size:
+        raise InvalidSetting(
+            _("The model {name} has another vocabulary than the one that wrote this reply.").format(
+                name=model.info.name
+            ),
+            _("Name that model with -m."),
+        )
+    if len(recording.line) > model.info.context_length:
+        raise InvalidSetting(
+            _("The reply and its prompt have {count} tokens, and the context has room for {context_length}.").format(
+                count=len(recording.line), context_length=model.info.context_length
+            ),
+            _("Raise context_length in the settings."),
+        )

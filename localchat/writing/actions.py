@@ -1,0 +1,202 @@
+"""All writing actions: those that come with the program, and the user's own in `actions.toml` beside the settings.
+
+    [polite]
+    description = "Make an email more polite"
+    prompt = "Rewrite this email so that it sounds {mood} and polite. Answer with the email only.\n\n{text}"
+    variables.mood = "warm"
+
+What else an action may say stands in the file of those that come with the program, which has the same form.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from localchat.errors import InvalidSetting
+from localchat.messages import SAMPLING_LIMITS
+from localchat.paths import assets_dir, config_dir
+from localchat.translation import LANGUAGES, _
+from localchat.writing.action import PLACE, Action, Cut, Example, Prompt, Result, Variable
+
+T = TypeVar("T")
+_GIVEN = ("text", "language")
+"""Variables that every prompt may take."""
+_PLAIN = Action("", {}, {})
+"""What holds where a file says nothing."""
+
+
+def actions_file() -> Path:
+    """Where the user's own actions are; it need not exist."""
+    return config_dir() / "actions.toml"
+
+
+def all_actions() -> dict[str, Action]:
+    """By name: those that come with the program, with the user's in place of those whose names they have, and after.
+
+    Raises:
+        InvalidSetting: a file is wrong; names the action and the key, what was found and what is allowed.
+    """
+    shipped = read_actions(assets_dir() / "actions/actions.toml", own=False)
+    return shipped | (read_actions(actions_file(), own=True) if actions_file().exists() else {})
+
+
+def find_action(name: str) -> Action:
+    """The action of this name. Raises InvalidSetting when there is none."""
+    actions = all_actions()
+    if name in actions:
+        return actions[name]
+    close = difflib.get_close_matches(name, actions, n=1)
+    hint = _("Did you mean {name}?").format(name=close[0]) if close else _("It can be: {names}.").format(
+        names=", ".join(actions)
+    )  # fmt: skip
+    raise InvalidSetting(_("There is no writing action {name}.").format(name=repr(name)), hint)
+
+
+def read_actions(path: Path, *, own: bool) -> dict[str, Action]:
+    """The actions of one file, in its order. Raises as `all_actions` does."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidSetting(_("{path} cannot be read: {reason}.").format(path=path, reason=error)) from error
+    return {name: _action(name, _Table(table, f"{path.name}, {name}"), own) for name, table in tree.items()}
+
+
+def _action(name: str, table: _Table, own: bool) -> Action:
+    variables = _variables(table)
+    result = table.one_of("result", get_args(Result), _PLAIN.result)
+    prompts = _prompts(table, variables, result)
+    action = Action(
+        name=name,
+        description=table.worded("description", {"en": name}),
+        prompts=prompts,
+        result=result,
+        cut=table.one_of("cut", get_args(Cut), _PLAIN.cut),
+        sampling=_sampling(table),
+        length=_bounds(table, "length", _PLAIN.length),
+        similarity=_bounds(table, "similarity", _PLAIN.similarity),
+        goes_on=result == "append" and not any("{text}" in prompt.instruction for prompt in prompts.values()),
+        translates=table.take("translates", bool, _PLAIN.translates),
+        variables=variables,
+        is_own=own,
+    )
+    table.finish()
+    return action
+
+
+def _prompts(table: _Table, variables: Mapping[str, Variable], result: Result) -> dict[str, Prompt]:
+    instructions = table.worded("prompt", None)
+    examples = {
+        language: tuple(
+            _example(_Table(one, f"{table.where}, example {i}"), variables) for i, one in enumerate(ones, 1)
+        )
+        for language, ones in table.take("examples", dict, {}).items()
+    }
+    known = (*_GIVEN, *variables)
+    for instruction in instructions.values():
+        for name in PLACE.findall(instruction):
+            if name not in known:
+                raise table.wrong("prompt", f"{{{name}}}", ", ".join(f"{{{one}}}" for one in known))
+    if result != "append":  # the text stands at the end of a prompt that has no place for it
+        instructions = {
+            language: text if "{text}" in text else f"{text.rstrip()}\n\n{{text}}"
+            for language, text in instructions.items()
+        }
+    return {language: Prompt(text, examples.get(language, ())) for language, text in instructions.items()}
+
+
+def _example(table: _Table, variables: Mapping[str, Variable]) -> Example:
+    text, result = table.take("text", str), table.take("result", str)
+    chosen = {name: table.take(name, str) for name in ("language", *variables) if name in table.values}
+    table.finish()
+    return Example(text.strip(), result.strip(), chosen)
+
+
+def _variables(table: _Table) -> dict[str, Variable]:
+    """`variables.mood = "warm"`, or a table with the default and with wordings by value and language."""
+    found = {}
+    for name, value in table.take("variables", dict, {}).items():
+        if not PLACE.fullmatch(f"{{{name}}}") or name in _GIVEN:
+            raise table.wrong("variables", name, _("a name of small letters that is not taken"))
+        if isinstance(value, str):
+            found[name] = Variable(value)
+            continue
+        inner = _Table(value, f"{table.where}, {name}")
+        default = inner.take("default", str)
+        found[name] = Variable(default, {one: inner.worded(one, None) for one in list(inner.values)})
+    return found
+
+
+def _bounds(table: _Table, key: str, default: tuple[float, float]) -> tuple[float, float]:
+    bounds = table.take(key, list, list(default))
+    numbers = [value for value in bounds if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    if len(numbers) != 2 or len(bounds) != 2 or not 0 <= numbers[0] < numbers[1]:
+        raise table.wrong(key, bounds, _("two numbers, the smaller one first"))
+    return float(numbers[0]), float(numbers[1])
+
+
+def _sampling(table: _Table) -> Mapping[str, float]:
+    chosen = table.take("sampling", dict, dict(_PLAIN.sampling))
+    for key, value in chosen.items():
+        if key not in SAMPLING_LIMITS:
+            raise table.wrong("sampling", key, ", ".join(SAMPLING_LIMITS))
+        if not SAMPLING_LIMITS[key].allows(value):
+            raise table.wrong(key, value, str(SAMPLING_LIMITS[key]))
+    return chosen
+
+
+class _Table:
+    """A table whose keys are taken one by one with their types; what is left over is unknown."""
+
+    def __init__(self, values: object, where: str) -> None:
+        self.where = where
+        if not isinstance(values, dict):
+            raise InvalidSetting(_("{where} must be a table.").format(where=where))
+        self.values: dict[str, Any] = dict(values)
+        self._known: list[str] = []
+
+    def wrong(self, key: str, value: object, allowed: str) -> InvalidSetting:
+        sentence = _("{where}: {key} is {value}, but must be {allowed}.")
+        return InvalidSetting(sentence.format(where=self.where, key=key, value=repr(value), allowed=allowed))
+
+    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
+        self._known.append(key)
+        value = self.values.pop(key, default)
+        if value is None:
+            raise InvalidSetting(_("{where}: the key {key} is missing.").format(where=self.where, key=repr(key)))
+        if not isinstance(value, kind):
+            names = {str: _("some text"), dict: _("a table"), list: _("a list"), bool: "true, false"}
+            raise self.wrong(key, value, names[kind])
+        return value
+
+    def worded(self, key: str, default: dict[str, str] | None) -> dict[str, str]:
+        """Text by language; a plain text is for every language."""
+        self._known.append(key)
+        value = self.values.pop(key, default)
+        if isinstance(value, str):
+            value = {"en": value} if value.strip() else None
+        if value is None:
+            raise InvalidSetting(_("{where}: the key {key} is missing.").format(where=self.where, key=repr(key)))
+        if not isinstance(value, dict) or not value or not all(
+            language in LANGUAGES and isinstance(text, str) for language, text in value.items()
+        ):  # fmt: skip
+            raise self.wrong(
+                key, value, _("some text, or a text for each of {names}").format(names=", ".join(LANGUAGES))
+            )
+        return value
+
+    def one_of(self, key: str, allowed: tuple[Any, ...], default: Any) -> Any:
+        if (value := self.take(key, str, default)) not in allowed:
+            raise self.wrong(key, value, ", ".join(allowed))
+        return value
+
+    def finish(self) -> None:
+        if self.values:
+            raise InvalidSetting(
+                _("{where}: unknown key {key}; allowed are {names}.").format(
+                    where=self.where, key=repr(next(iter(self.values))), names=", ".join(self._known)
+                )
+            )
