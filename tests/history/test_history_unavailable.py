@@ -136,7 +136,7 @@ def test_the_full_check_names_the_damage(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     with HistoryStore(path) as store:
-        assert store.problems() == ["messages row 2 has no messages"]
+        assert store.problems() == ["row 2 of messages has no messages"]
 
 
 def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
