@@ -100,6 +100,18 @@ def remove_value(text: str, path: Path, comments: Collection[str]) -> str:
     return _text(lines, like=text)
 
 
+def remove_table(text: str, name: str) -> str:
+    """The text without everything that sets the table or something under it, and the comments right above that."""
+    lines = _lines(text)
+    concerned = [statement for statement in statements("\n".join(lines)) if statement.concerns((name,))]
+    for statement in reversed(concerned):
+        first = statement.first - 1
+        while first and lines[first - 1].startswith("#"):
+            first -= 1
+        del lines[first : statement.last]
+    return _text(["\n".join(lines).strip(), ""], like=text) if concerned else text
+
+
 def toml_value(value: Value) -> str:
     """The value as TOML; text of several lines as a multi-line string, so that people can edit it."""
     if isinstance(value, bool):

@@ -19,6 +19,7 @@ from localchat.translation import _
 VERBS = (
     "ask",
     "write",
+    "personas",
     "pull",
     "import",
     "export",

@@ -14,6 +14,7 @@ import typer
 
 from localchat.commands.model_choice import chosen_model
 from localchat.commands.passphrase import open_history
+from localchat.commands.personas import persona_sampling, system_prompt
 from localchat.commands.progress import ProgressLine, say
 from localchat.config import Config, load_config
 from localchat.documents.document import Document
@@ -33,6 +34,10 @@ def register(app: typer.Typer) -> None:
         prompt: Annotated[list[str] | None, typer.Argument(help="The question; standard input is added to it.")] = None,
         model: Annotated[str | None, typer.Option("-m", "--model", help="An installed model, or a path.")] = None,
         system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt.")] = None,
+        persona: Annotated[
+            str | None, typer.Option(help="Who the model is to be; `localchat personas` lists them.")
+        ] = None,
+        like: Annotated[Path | None, typer.Option(help="A text whose style the reply is to have.")] = None,
         file: Annotated[
             list[Path] | None, typer.Option("-f", "--file", help="Give a file too: text, code, PDF or DOCX.")
         ] = None,
@@ -59,11 +64,12 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter(_("--probabilities needs --json."))
         config = load_config()
         flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
-        sampling = {**config.sampling, **{key: value for key, value in flags.items() if value is not None}}
+        chosen = {key: value for key, value in flags.items() if value is not None}
+        sampling = {**config.sampling, **persona_sampling(persona), **chosen}
         documents = [read_document(path) for path in file or []]
         question = _question(prompt or [], documents)
         options = ReplyOptions(sampling, max_tokens or config.max_tokens, think=thinking, probabilities=probabilities)
-        system = config.system_prompt if system is None else system
+        system = system_prompt(config.system_prompt, system, persona, like)
         _Ask(config, question, documents, options, json).run(model, system, go_on)
 
 

@@ -15,6 +15,7 @@ from localchat import translation
 from localchat.commands.ask import visible
 from localchat.commands.edge import INTERRUPTED
 from localchat.commands.model_choice import chosen_model
+from localchat.commands.personas import system_prompt
 from localchat.commands.progress import say
 from localchat.commands.write_review import ask_about, print_changes
 from localchat.commands.writer import Written, write
@@ -59,6 +60,7 @@ def register(app: typer.Typer) -> None:
         model: Annotated[str | None, typer.Option("-m", "--model", help="An installed model, or a path.")] = None,
         tone: Annotated[str | None, typer.Option(help="For tone: formal, friendly, polite ... or your own.")] = None,
         to: Annotated[str | None, typer.Option(help="Language of the result: en, zh, or a name.")] = None,
+        like: Annotated[Path | None, typer.Option(help="A text whose style the result is to have.")] = None,
         set_: Annotated[
             list[str] | None, typer.Option("--set", help="NAME=VALUE, for a variable of an action of your own.")
         ] = None,
@@ -79,8 +81,14 @@ def register(app: typer.Typer) -> None:
         source = _source(file)
         config = load_config()
         done = write(
-            found, source.text, variables, sampling, chosen_model(model or config.model), config.context_length
-        )  # fmt: skip
+            found,
+            source.text,
+            variables,
+            sampling,
+            chosen_model(model or config.model),
+            config.context_length,
+            system_prompt("", None, None, like),
+        )
         _report(done)
         if output.is_review and not json:
             _review(done, source, file, output)

@@ -33,6 +33,7 @@ def write(
     sampling: Mapping[str, float],
     model: Path,
     context_length: int | None,
+    system_prompt: str = "",
 ) -> Written:
     """Load the model and do the action on the text.
 
@@ -53,6 +54,7 @@ def write(
             sampling=sampling,
             context_length=info.context_length,
             thinking_switch=info.thinking_switch,
+            system_prompt=system_prompt,
         )
         try:
             while request := work.request():

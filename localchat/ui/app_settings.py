@@ -10,11 +10,13 @@ from textual import work
 
 from localchat.errors import LocalChatError
 from localchat.known_settings import Value, key_setting
-from localchat.translation import _
+from localchat.translation import _, spoken
 from localchat.ui.app_looks import speak
 from localchat.ui.app_models import ModelsPart
 from localchat.ui.own_settings import OwnSettings
 from localchat.ui.preferences import Preferences
+from localchat.ui.visible_text import one_line
+from localchat.writing.personas import Persona, find_persona
 
 if TYPE_CHECKING:
     from localchat.ui.screens.chat import ChatScreen
@@ -124,3 +126,26 @@ class SettingsPart(ModelsPart):
             self.notify(sentence.format(name=name, names=", ".join(presets)), severity="error", markup=False)
         else:
             self.notify(_("There is no preset yet; F5 saves a chat's settings as one."), severity="error", markup=False)
+
+    # ---- personas
+
+    @work
+    async def show_personas(self) -> None:
+        """Let the user choose who the model is to be in the open chat, and change the library."""
+        from localchat.ui.screens.personas import PersonasScreen
+
+        persona = await self.push_screen_wait(PersonasScreen(self.session.own.persona))
+        if persona is not None:
+            self._take_persona(persona)
+
+    def apply_persona(self, name: str) -> None:
+        """Give the open chat this persona."""
+        try:
+            self._take_persona(find_persona(name))
+        except LocalChatError as error:
+            self.notify(str(error), severity="error", markup=False)
+
+    def _take_persona(self, persona: Persona) -> None:
+        self._take_own(self.session.own.taking(persona))
+        title = one_line(persona.title(spoken()))
+        self.notify(_("The next reply in this chat is by “{title}”.").format(title=title), markup=False)

@@ -10,12 +10,13 @@ from localchat.config import save_setting
 from localchat.errors import LocalChatError, ModelNotFound
 from localchat.known_settings import SETTINGS, Setting, Value
 from localchat.messages import Limits
-from localchat.translation import _, mark
+from localchat.translation import _, mark, spoken
 from localchat.ui.linear_files import FileCommands
 from localchat.ui.own_settings import OwnSettings
 from localchat.ui.places import short_path
 from localchat.ui.presets import read_presets
 from localchat.ui.thinking_choice import choose_thinking, thinking_in_words
+from localchat.writing.personas import all_personas, find_persona
 
 if TYPE_CHECKING:
     from localchat.ui.linear import LinearChat
@@ -43,6 +44,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "model": (mark("[NAME]"), mark("Take another model, or list those that are here.")),
     "system": (mark("[TEXT]"), mark("What the model is told before this chat.")),
     "think": (mark("[on|off|auto]"), mark("Whether the model thinks before it answers in this chat.")),
+    "persona": (mark("[NAME]"), mark("Take a persona for this chat, or list them.")),
     "preset": (mark("[NAME]"), mark("Take a preset for this chat, or list them.")),
     "settings": ("", mark("All settings and their values.")),
     "set": (mark("KEY VALUE"), mark("Change a setting; without a value it goes back to its default.")),
@@ -181,6 +183,13 @@ class Commands(FileCommands):
             self._chat.say(_("There is no preset “{name}”.").format(name=argument))
         for name in presets if found is None else ():
             self._chat.say(name)
+
+    def _persona(self, argument: str) -> None:
+        if argument:
+            self._take_own(self._chat.session.own.taking(find_persona(argument)))
+            return
+        for persona in all_personas().values():
+            self._chat.say(f"{persona.name}: {persona.title(spoken())}. {persona.description(spoken())}")
 
     def _take_own(self, own: OwnSettings) -> None:
         self._chat.session.set_own(own)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from localchat.errors import InvalidSetting
 from localchat.history.records import Conversation
 from localchat.history.store import HistoryStore
 from localchat.known_settings import SETTINGS, Value, thinks
 from localchat.messages import SAMPLING_LIMITS, ModelInfo
-from localchat.translation import _, mark
+from localchat.translation import _, mark, spoken
 from localchat.ui.figures import short_count
+from localchat.writing.personas import Persona, find_persona
 
 OWN_KEYS = ("model", "system_prompt", "context_length", "thinking", *SAMPLING_LIMITS)
 """The settings that a chat may have of its own, in the order of the screen."""
@@ -28,6 +30,7 @@ class OwnSettings:
         context_length: tokens.
         thinking: "on" or "off".
         preset: the preset that all of this was taken from; "" is none.
+        persona: name of the one that the system prompt was taken from; "" is none.
     """
 
     model: str | None = None
@@ -36,6 +39,7 @@ class OwnSettings:
     sampling: Mapping[str, float] = field(default_factory=dict)
     preset: str = ""
     thinking: str | None = None
+    persona: str = ""
 
     @classmethod
     def of(cls, chat: Conversation | None) -> OwnSettings:
@@ -45,7 +49,8 @@ class OwnSettings:
         context, preset = chat.options.get("context_length"), chat.options.get("preset", "")
         thinking = chat.options.get("thinking")
         thinking = thinking if thinking in _THINKING else None
-        return cls(chat.model, chat.system_prompt, context, chat.sampling, str(preset), thinking)
+        persona = str(chat.options.get("persona", ""))
+        return cls(chat.model, chat.system_prompt, context, chat.sampling, str(preset), thinking, persona)
 
     def keep(self, store: HistoryStore, chat_id: str) -> None:
         """Let the chat have these."""
@@ -54,6 +59,7 @@ class OwnSettings:
         store.set_sampling(chat_id, self.sampling)
         store.set_option(chat_id, "context_length", self.context_length)
         store.set_option(chat_id, "preset", self.preset or None)
+        store.set_option(chat_id, "persona", self.persona or None)
         store.set_option(chat_id, "thinking", self.thinking)
 
     @classmethod
@@ -71,7 +77,13 @@ class OwnSettings:
 
     def changed(self, **values: Any) -> OwnSettings:
         """These with some values changed, which makes them no longer those of a preset."""
-        return OwnSettings.from_values({**self.values(), **values})
+        changed = OwnSettings.from_values({**self.values(), **values})
+        return replace(changed, persona="" if "system_prompt" in values else self.persona)
+
+    def taking(self, persona: Persona) -> OwnSettings:
+        """These with the system prompt and the sampling options of a persona."""
+        changed = self.changed(system_prompt=persona.prompt(spoken()), **persona.sampling)
+        return replace(changed, persona=persona.name)
 
     def values(self) -> dict[str, Value]:
         """What is set, by the names of settings."""
@@ -101,7 +113,7 @@ class OwnSettings:
         """
         if self.preset:
             return self.preset
-        parts = [_("own prompt")] if self.system_prompt is not None else []
+        parts = [_persona_title(self.persona) or _("own prompt")] if self.system_prompt is not None else []
         if self.thinking is not None and (model is None or model.thinking_switch):
             parts.append(_(_THINKING[self.thinking]))
         if len(self.sampling) > 2:
@@ -111,3 +123,11 @@ class OwnSettings:
         if self.context_length is not None:
             parts.append(_("context {tokens}").format(tokens=short_count(self.context_length)))
         return " · ".join(parts)
+
+
+def _persona_title(name: str) -> str:
+    """What the persona is called; its name where it is no longer there."""
+    try:
+        return find_persona(name).title(spoken()) if name else ""
+    except InvalidSetting:
+        return name

@@ -68,15 +68,7 @@ def save_preset(name: str, settings: OwnSettings, path: Path | None = None) -> N
 def forget_preset(name: str, path: Path | None = None) -> None:
     """Take a preset out of the file, with the lines that belong to it."""
     path = path or presets_file()
-    text = _text(path)
-    lines = text.split("\n")
-    concerned = [statement for statement in toml_lines.statements(text) if statement.concerns((name,))]
-    for statement in reversed(concerned):
-        first = statement.first - 1
-        while first and lines[first - 1].startswith("#"):
-            first -= 1
-        del lines[first : statement.last]
-    replace_file(path, "\n".join(lines).strip() + "\n" if concerned else text)
+    replace_file(path, toml_lines.remove_table(_text(path), name))
 
 
 def _text(path: Path) -> str:

@@ -11,18 +11,16 @@ What else an action may say stands in the file of those that come with the progr
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import get_args
 
 from localchat.errors import InvalidSetting
-from localchat.messages import SAMPLING_LIMITS
 from localchat.paths import assets_dir, config_dir
-from localchat.translation import LANGUAGES, _
+from localchat.translation import _
 from localchat.writing.action import PLACE, Action, Cut, Example, Prompt, Result, Variable
+from localchat.writing.table import Table, tables
 
-T = TypeVar("T")
 _GIVEN = ("text", "language")
 """Variables that every prompt may take."""
 _PLAIN = Action("", {}, {})
@@ -58,14 +56,10 @@ def find_action(name: str) -> Action:
 
 def read_actions(path: Path, *, own: bool) -> dict[str, Action]:
     """The actions of one file, in its order. Raises as `all_actions` does."""
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidSetting(_("{path} cannot be read: {reason}.").format(path=path, reason=error)) from error
-    return {name: _action(name, _Table(table, f"{path.name}, {name}"), own) for name, table in tree.items()}
+    return {name: _action(name, table, own) for name, table in tables(path).items()}
 
 
-def _action(name: str, table: _Table, own: bool) -> Action:
+def _action(name: str, table: Table, own: bool) -> Action:
     variables = _variables(table)
     result = table.one_of("result", get_args(Result), _PLAIN.result)
     prompts = _prompts(table, variables, result)
@@ -75,7 +69,7 @@ def _action(name: str, table: _Table, own: bool) -> Action:
         prompts=prompts,
         result=result,
         cut=table.one_of("cut", get_args(Cut), _PLAIN.cut),
-        sampling=_sampling(table),
+        sampling=table.sampling(_PLAIN.sampling),
         length=_bounds(table, "length", _PLAIN.length),
         similarity=_bounds(table, "similarity", _PLAIN.similarity),
         goes_on=result == "append" and not any("{text}" in prompt.instruction for prompt in prompts.values()),
@@ -87,12 +81,10 @@ def _action(name: str, table: _Table, own: bool) -> Action:
     return action
 
 
-def _prompts(table: _Table, variables: Mapping[str, Variable], result: Result) -> dict[str, Prompt]:
+def _prompts(table: Table, variables: Mapping[str, Variable], result: Result) -> dict[str, Prompt]:
     instructions = table.worded("prompt", None)
     examples = {
-        language: tuple(
-            _example(_Table(one, f"{table.where}, example {i}"), variables) for i, one in enumerate(ones, 1)
-        )
+        language: tuple(_example(Table(one, f"{table.where}, example {i}"), variables) for i, one in enumerate(ones, 1))
         for language, ones in table.take("examples", dict, {}).items()
     }
     known = (*_GIVEN, *variables)
@@ -108,14 +100,14 @@ def _prompts(table: _Table, variables: Mapping[str, Variable], result: Result) -
     return {language: Prompt(text, examples.get(language, ())) for language, text in instructions.items()}
 
 
-def _example(table: _Table, variables: Mapping[str, Variable]) -> Example:
+def _example(table: Table, variables: Mapping[str, Variable]) -> Example:
     text, result = table.take("text", str), table.take("result", str)
     chosen = {name: table.take(name, str) for name in ("language", *variables) if name in table.values}
     table.finish()
     return Example(text.strip(), result.strip(), chosen)
 
 
-def _variables(table: _Table) -> dict[str, Variable]:
+def _variables(table: Table) -> dict[str, Variable]:
     """`variables.mood = "warm"`, or a table with the default and with wordings by value and language."""
     found = {}
     for name, value in table.take("variables", dict, {}).items():
@@ -124,79 +116,15 @@ def _variables(table: _Table) -> dict[str, Variable]:
         if isinstance(value, str):
             found[name] = Variable(value)
             continue
-        inner = _Table(value, f"{table.where}, {name}")
+        inner = Table(value, f"{table.where}, {name}")
         default = inner.take("default", str)
         found[name] = Variable(default, {one: inner.worded(one, None) for one in list(inner.values)})
     return found
 
 
-def _bounds(table: _Table, key: str, default: tuple[float, float]) -> tuple[float, float]:
+def _bounds(table: Table, key: str, default: tuple[float, float]) -> tuple[float, float]:
     bounds = table.take(key, list, list(default))
     numbers = [value for value in bounds if isinstance(value, (int, float)) and not isinstance(value, bool)]
     if len(numbers) != 2 or len(bounds) != 2 or not 0 <= numbers[0] < numbers[1]:
         raise table.wrong(key, bounds, _("two numbers, the smaller one first"))
     return float(numbers[0]), float(numbers[1])
-
-
-def _sampling(table: _Table) -> Mapping[str, float]:
-    chosen = table.take("sampling", dict, dict(_PLAIN.sampling))
-    for key, value in chosen.items():
-        if key not in SAMPLING_LIMITS:
-            raise table.wrong("sampling", key, ", ".join(SAMPLING_LIMITS))
-        if not SAMPLING_LIMITS[key].allows(value):
-            raise table.wrong(key, value, str(SAMPLING_LIMITS[key]))
-    return chosen
-
-
-class _Table:
-    """A table whose keys are taken one by one with their types; what is left over is unknown."""
-
-    def __init__(self, values: object, where: str) -> None:
-        self.where = where
-        if not isinstance(values, dict):
-            raise InvalidSetting(_("{where} must be a table.").format(where=where))
-        self.values: dict[str, Any] = dict(values)
-        self._known: list[str] = []
-
-    def wrong(self, key: str, value: object, allowed: str) -> InvalidSetting:
-        sentence = _("{where}: {key} is {value}, but must be {allowed}.")
-        return InvalidSetting(sentence.format(where=self.where, key=key, value=repr(value), allowed=allowed))
-
-    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
-        self._known.append(key)
-        value = self.values.pop(key, default)
-        if value is None:
-            raise InvalidSetting(_("{where}: the key {key} is missing.").format(where=self.where, key=repr(key)))
-        if not isinstance(value, kind):
-            names = {str: _("some text"), dict: _("a table"), list: _("a list"), bool: "true, false"}
-            raise self.wrong(key, value, names[kind])
-        return value
-
-    def worded(self, key: str, default: dict[str, str] | None) -> dict[str, str]:
-        """Text by language; a plain text is for every language."""
-        self._known.append(key)
-        value = self.values.pop(key, default)
-        if isinstance(value, str):
-            value = {"en": value} if value.strip() else None
-        if value is None:
-            raise InvalidSetting(_("{where}: the key {key} is missing.").format(where=self.where, key=repr(key)))
-        if not isinstance(value, dict) or not value or not all(
-            language in LANGUAGES and isinstance(text, str) for language, text in value.items()
-        ):  # fmt: skip
-            raise self.wrong(
-                key, value, _("some text, or a text for each of {names}").format(names=", ".join(LANGUAGES))
-            )
-        return value
-
-    def one_of(self, key: str, allowed: tuple[Any, ...], default: Any) -> Any:
-        if (value := self.take(key, str, default)) not in allowed:
-            raise self.wrong(key, value, ", ".join(allowed))
-        return value
-
-    def finish(self) -> None:
-        if self.values:
-            raise InvalidSetting(
-                _("{where}: unknown key {key}; allowed are {names}.").format(
-                    where=self.where, key=repr(next(iter(self.values))), names=", ".join(self._known)
-                )
-            )

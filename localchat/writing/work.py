@@ -54,6 +54,7 @@ class Work:
         sampling: what the user chose; the action's temperature holds otherwise.
         context_length: tokens that the model reads.
         thinking_switch: the model can be told not to think first, and is.
+        system_prompt: told to the model before, such as the style that is wanted.
 
     Attributes:
         outcomes: of the pieces that are done.
@@ -71,6 +72,7 @@ class Work:
         sampling: Mapping[str, float] | None = None,
         context_length: int = 4096,
         thinking_switch: bool = False,
+        system_prompt: str = "",
     ) -> None:
         action.check(variables or {})
         self.action = action
@@ -81,6 +83,7 @@ class Work:
             self._chosen.setdefault("language", OTHER[language_of(text)])
         self._sampling = {**action.sampling, "seed": 0, **(sampling or {})}
         self._think = False if thinking_switch else None
+        self._before = (Message("system", system_prompt),) if system_prompt else ()
         self._room = min(LARGE_TOKENS, context_length // 3)
         self._pieces = self._cut(text)
         self._objected = ""
@@ -105,7 +108,8 @@ class Work:
         most = most if self.action.result == "replace" else expected
         prefill = piece.text if self.action.goes_on else ""
         options = ReplyOptions(sampling, most, prefill=prefill, think=self._think)
-        return Request((*self._earlier(piece), self._question(piece.text, language_of(piece.text))), options, expected)
+        question = self._question(piece.text, language_of(piece.text))
+        return Request((*self._before, *self._earlier(piece), question), options, expected)
 
     def answered(self, text: str, reason: FinishReason) -> Outcome | None:
         """Take the model's answer to the last request. None: it was no good and is asked for once more."""

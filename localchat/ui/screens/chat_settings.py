@@ -25,6 +25,12 @@ class SettingsPart(ChatPart):
         else:
             self._app.show_own_settings()
 
+    def action_persona(self, name: str = "") -> None:
+        if name:
+            self._app.apply_persona(name)
+        else:
+            self._app.show_personas()
+
     def action_think(self, choice: str = "") -> None:
         """Let the model of this chat think before it answers, or not; without a choice, show the chat's settings."""
         if not choice:

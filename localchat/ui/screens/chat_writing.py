@@ -12,6 +12,7 @@ from localchat.errors import HistoryUnavailable, InvalidSetting
 from localchat.translation import _
 from localchat.ui.actions import Action
 from localchat.ui.completion import Completion, Offer
+from localchat.ui.persona_choice import persona_completions
 from localchat.ui.presets import read_presets
 from localchat.ui.screens.chat_files import FilesPart
 from localchat.ui.slash import COMMANDS, command_offer, file_offer, parse, unknown
@@ -101,7 +102,7 @@ class WritingPart(FilesPart):
         models = self._model_choices
         choices = {"attach": path_completions, "model": models, "compare": models, "system": self._system_choices}
         paths = {"export": path_completions, "import": path_completions}
-        own = {"preset": self._preset_choices, "think": thinking_completions}
+        own = {"preset": self._preset_choices, "persona": persona_completions, "think": thinking_completions}
         return {**choices, **paths, **own, "folder": self._folder_choices}
 
     def _model_choices(self, typed: str) -> list[Completion]:

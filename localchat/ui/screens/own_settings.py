@@ -147,11 +147,10 @@ class OwnSettingsScreen(Dialog[OwnSettings | None]):
 
     def _present(self) -> OwnSettings:
         """What the rows hold; a row that holds something not allowed stays as it was."""
-        values: dict[str, Value | None] = dict(self._own.values())
         changes, wrong = changed_values(self._rows)
         for label in wrong:
             self.notify(_("{setting} was left as it was.").format(setting=label), severity="warning", markup=False)
-        return OwnSettings.from_values(values | changes, "" if changes else self._own.preset)
+        return self._own.changed(**changes) if changes else self._own
 
     def action_close(self) -> None:
         name = self.query_one("#preset-name", Input)
