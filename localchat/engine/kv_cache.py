@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from localchat.engine.cache_blocks import BLOCK, Block, copied, firsts_of, put_back
 from localchat.engine.layer_states import LayerStates, State
+from localchat.engine.native_layers import NativeLayers
 from localchat.errors import ContextOverflow
 from localchat.model.attention import PLAIN, AttentionRule, sliding_mask, written_out
-from localchat.model.cache_room import STATE_MARKS, kept_from, most_room, needed_from
-from localchat.model.load import LoadedModel
-from localchat.model.plan import Plan, native_shape
+from localchat.model.cache_room import STATE_MARKS, CacheKind, kept_from, most_room, needed_from
 from localchat.model.spec import ModelSpec
 from localchat.translation import _
 from quant.kernels import native
 
+Rows = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Codes and scales of keys, and then of values."""
 _FIRST_CAPACITY = 512  # tokens
 _STEP = 16  # capacities are multiples of it
 
@@ -34,6 +35,7 @@ class KVCache:
         dtype: of keys and values. float32 is exact; see `localchat.model.load` for what quantized models use, and why.
 
     Attributes:
+        kind: how keys and values are held; see `localchat.engine.quantized_cache` for the others.
         firsts: by layer, the position of the first token that its block holds.
     """
 
@@ -46,6 +48,7 @@ class KVCache:
     ) -> None:
         self.spec = spec
         self.context_length = context_length
+        self.kind: CacheKind = "full"
         self.dtype = dtype
         self.device = torch.device(device)
         self.length = 0
@@ -110,6 +113,14 @@ class KVCache:
             self._make_room(self.length + count)
         return self._keys, self._values
 
+    def begin_pass(self, count: int) -> None:
+        """Have room for `count` tokens that are read now. Raises as `blocks` does."""
+        self.blocks(count)
+
+    def coded(self, layer: int) -> Rows | None:  # noqa: ARG002
+        """What complete spans are held in, as `localchat.engine.cache_codes` lays it out; None where all is in full."""
+        return None
+
     def state(self, layer: int) -> State | None:
         """What a layer without keys and values keeps of the known tokens; None before the first."""
         return self._states.of(layer)
@@ -135,8 +146,7 @@ class KVCache:
         """
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot keep {length} of {self.length} tokens")
-        if length < self.length and self.spec.keeps_states:
-            length = self._states.earlier(length)
+        length = self._way_back(length)
         if any(first > needed_from(self.spec, layer, length) for layer, first in enumerate(self.firsts)):
             length = 0
         if length < self.length:
@@ -146,6 +156,30 @@ class KVCache:
             self._note_room()
         self.length = length
         return length
+
+    def _way_back(self, length: int) -> int:
+        """The most tokens, at most `length`, that there is a way back to."""
+        return self._states.earlier(length) if length < self.length and self.spec.keeps_states else length
+
+    def take(self, index: int) -> Block | None:
+        """A copy of what the layers hold of the tokens from `index * BLOCK` on, one block of them; None where that is
+        not known, or cannot be all: what a layer keeps as a state is not there for any place of a text."""
+        if self.spec.keeps_states or (index + 1) * BLOCK > self.length:
+            return None
+        return copied(list(zip(self._keys, self._values, strict=True)), self.firsts, index)
+
+    def give(self, blocks: Sequence[Block]) -> None:
+        """Hold these blocks, the first of a text, and nothing else. See `localchat.engine.cache_blocks.usable`.
+
+        Raises:
+            ContextOverflow: they do not fit; the cache is empty then.
+        """
+        self.truncate(0)
+        self.firsts = firsts_of(blocks, self.spec)
+        self._note_room()
+        keys, values = self.blocks(len(blocks) * BLOCK)
+        put_back(list(zip(keys, values, strict=True)), self.firsts, blocks)
+        self.length = len(blocks) * BLOCK
 
     def _put(self, layer: int, keys: Tensor, values: Tensor) -> None:
         """Write keys and values [num_key_value_heads, T, head_dim] after the known ones."""
@@ -186,10 +220,7 @@ class KVCache:
     def _make_room_in(self, layer: int, end: int) -> None:
         """Let go of what lies far before the window where the room is used up, and take memory where it is not."""
         room, held = most_room(self.spec, layer, self.context_length), self._values[layer].shape[1]
-        first = self.firsts[layer]
-        if end - first > room:
-            # Beginning where the kernels' spans begin, so that results are the same to the bit.
-            first = max(first, kept_from(self.spec, layer, self.length) // native.SPAN * native.SPAN)
+        first = self._first_to_hold(layer, end)
         wanted = max(end - first, held, min(room, max(2 * held, _FIRST_CAPACITY)))
         capacity = -(-wanted // _STEP) * _STEP
         left_out = first - self.firsts[layer]
@@ -198,6 +229,14 @@ class KVCache:
             self._moved(self._values[layer], held, left_out, self._value_shape(layer, capacity)),
             first,
         )
+
+    def _first_to_hold(self, layer: int, end: int) -> int:
+        """The position with which a layer begins that is to have room up to `end`."""
+        first = self.firsts[layer]
+        if end - first <= most_room(self.spec, layer, self.context_length):
+            return first
+        # Beginning where the kernels' spans begin, so that results are the same to the bit.
+        return max(first, kept_from(self.spec, layer, self.length) // native.SPAN * native.SPAN)
 
     def _moved(self, block: Tensor, held: int, left_out: int, shape: tuple[int, ...]) -> Tensor:
         """Keys or values of `held` tokens without the first ones, in the same memory where it has the shape."""
@@ -228,10 +267,7 @@ class NativeKVCache(KVCache):
 
     def __init__(self, spec: ModelSpec, context_length: int) -> None:
         super().__init__(spec, context_length, torch.float16)
-        self._library = native.ready_library()
-        self._shape = native_shape(spec)
-        self._layers = (native.CacheLayer * spec.num_layers)()
-        self._address = ctypes.addressof(self._layers)
+        self._native = NativeLayers(spec)
         self._written = 0  # moves that the kernels know of
 
     def reserve(self, count: int) -> int:
@@ -242,11 +278,12 @@ class NativeKVCache(KVCache):
         """
         keys, values = self.blocks(count)
         if self._written != self._moves:
-            for layer, layer_keys, layer_values, first in zip(self._layers, keys, values, self.firsts, strict=True):
+            layers = self._native.layers
+            for layer, layer_keys, layer_values, first in zip(layers, keys, values, self.firsts, strict=True):
                 layer.keys, layer.values = layer_keys.data_ptr(), layer_values.data_ptr()
                 layer.capacity, layer.first = layer_values.shape[1], first
             self._written = self._moves
-        return self._address
+        return self._native.address
 
     def attend(
         self, layer: int, queries: Tensor, keys: Tensor | None, values: Tensor | None, rule: AttentionRule = PLAIN
@@ -254,29 +291,8 @@ class NativeKVCache(KVCache):
         """As `KVCache.attend`, in float32 over what float16 keeps of keys and values, which are never None here: no
         plan is made of decoders whose layers share them."""
         assert keys is not None and values is not None
-        count, scale = queries.shape[1], self.spec.head_dim**-0.5 if rule.scale is None else rule.scale
-        place = self.reserve(count) + layer * ctypes.sizeof(native.CacheLayer)
-        self._shape.attention_scale, self._shape.attention_softcap = scale, rule.softcap or 0
-        rows = [heads.transpose(0, 1).float().contiguous() for heads in (queries, keys, values)]
-        out = torch.empty_like(rows[0])
-        status = self._library.quant_attend(
-            ctypes.addressof(self._shape),
-            place,
-            rule.window or 0,
-            self.length,
-            count,
-            *(row.data_ptr() for row in rows),
-            out.data_ptr(),
-        )
-        native.check(status)
-        return out.transpose(0, 1)
+        self.reserve(queries.shape[1])
+        return self._native.attend(layer, self.length, queries, keys, values, rule)
 
     def _key_shape(self, layer: int, capacity: int) -> tuple[int, ...]:
         return self.spec.layer_key_value_heads(layer), capacity // 16, self.spec.layer_head_dim(layer), 16
-
-
-def cache_for(model: LoadedModel, context_length: int) -> KVCache:
-    """An empty cache of the kind that the model's decoder works on."""
-    if isinstance(model.decoder, Plan):
-        return NativeKVCache(model.spec, context_length)
-    return KVCache(model.spec, context_length, model.cache_dtype, model.device)

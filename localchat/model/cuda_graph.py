@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from localchat.model.attention import AttentionRule, CacheLike, written_out
+from localchat.model.cache_room import CacheKind
 from localchat.model.decoder import Check, Decoder
 from localchat.model.rope import Angles
 from localchat.translation import _
@@ -26,6 +27,11 @@ _FIRST_SPAN = 512  # tokens; spans grow by doubling, each recorded anew, so that
 
 class GraphCache(CacheLike, Protocol):
     """A cache whose keys and values a graph can write and read."""
+
+    @property
+    def kind(self) -> CacheKind:
+        """Only one that holds keys and values in full can be recorded."""
+        ...
 
     @property
     def firsts(self) -> Sequence[int]:
@@ -64,7 +70,7 @@ class GraphedDecoder:
         self, tokens: Tensor, cache: GraphCache, *, check: Check | None = None, all_logits: bool = False
     ) -> Tensor:
         """As `Decoder.forward`."""
-        if tokens.shape[0] == 1 and not all_logits and self.reason is None:
+        if tokens.shape[0] == 1 and not all_logits and self.reason is None and cache.kind == "full":
             if check is not None:
                 check()
             if (recorded := self._record_where_needed(cache)) is not None:

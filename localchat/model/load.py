@@ -12,12 +12,15 @@ from typing import Any
 import torch
 
 from localchat.errors import BadWeights, ModelNotFound
+from localchat.messages import CacheChoice
 from localchat.model import cuda_plan
+from localchat.model.cache_room import CacheKind
 from localchat.model.cuda_graph import GraphedDecoder
 from localchat.model.decoder import Check, Decoder, Forward, Weight
 from localchat.model.device import pick_device, within_memory
 from localchat.model.families import parameter_count
-from localchat.model.memory import Footprint, fitting_context, free_memory
+from localchat.model.long_context import LONG_CONTEXT, stretched
+from localchat.model.memory import Footprint, Room, fitting_room, free_memory
 from localchat.model.plan import Plan, refusal
 from localchat.model.sources import open_source
 from localchat.model.spec import ModelSpec
@@ -51,7 +54,8 @@ class LoadedModel:
         parameters: a tied embedding counts once.
         file_bytes: of the weights on disk.
         bits_per_weight: that are read for a token: all weights, scales included.
-        cache_dtype: in which its keys and values should be held.
+        cache_dtype: in which its keys and values should be held, where they are in full.
+        cache_kind: how there is memory for them.
         kernel: that multiplies most of its matrices.
         context_length: tokens for which there is memory; at most `spec.context_length`.
     """
@@ -65,6 +69,7 @@ class LoadedModel:
     file_bytes: int
     bits_per_weight: float
     cache_dtype: torch.dtype
+    cache_kind: CacheKind
     kernel: str
     device: torch.device
     context_length: int
@@ -74,13 +79,16 @@ def load_model(
     path: Path,
     *,
     context_length: int | None = None,
+    cache: CacheChoice = "auto",
     on_progress: Progress | None = None,
     check: Check | None = None,
 ) -> LoadedModel:
     """Load a model folder as it is, or a GGUF file or a Hugging Face checkpoint folder in float32.
 
     Args:
-        context_length: tokens of context that there must be memory for; None takes as many as fit.
+        context_length: tokens of context that there must be memory for, more than the model was trained for where its
+            folder declares how; None takes as many as fit, and at most those.
+        cache: how keys and values are to be held; "auto" lets the memory decide.
         check: called at least once a tensor; what it raises passes through, and everything is let go.
 
     Raises:
@@ -99,17 +107,17 @@ def load_model(
 
     device = pick_device()
 
-    def room(name: str, footprint: Footprint) -> int:
+    def room(name: str, footprint: Footprint) -> Room:
         if (
             path.is_dir() and device.type == "cpu" and native.refusal() is not None
         ):  # torch packs copies of what is mapped
             footprint = replace(footprint, weight_bytes=2 * footprint.weight_bytes)
-        return fitting_context(name, footprint, context_length, _free(device))
+        return fitting_room(name, footprint, context_length, cache, _free(device))
 
     if (path / QUANTIZATION_NAME).is_file():
-        spec, about, weights, file_bytes, context = _read_folder(path, room, step)
+        spec, about, weights, file_bytes, place = _read_folder(path, context_length, room, step)
     elif path.exists():
-        spec, about, weights, file_bytes, context = _read_source(path, room, step)
+        spec, about, weights, file_bytes, place = _read_source(path, room, step)
     else:
         raise ModelNotFound(
             _("There is no model at {path}.").format(path=path), _("`localchat models` lists those that are installed.")
@@ -129,15 +137,16 @@ def load_model(
         file_bytes=file_bytes,
         bits_per_weight=8 * sum(weight.nbytes for weight in weights.values()) / parameter_count(spec),
         cache_dtype=QUANTIZED_CACHE_DTYPE if quantized else torch.float32,
+        cache_kind=place.cache,
         kernel=_kernel(decoder),
         device=device,
-        context_length=context,
+        context_length=place.context_length,
     )
 
 
 _Step = Callable[[str, int, int], None]
-_Room = Callable[[str, Footprint], int]
-"""Given the model's name, tells for how many tokens of context there is memory; raises NotEnoughMemory."""
+_Rooms = Callable[[str, Footprint], Room]
+"""Given the model's name, tells for what there is memory; raises NotEnoughMemory."""
 
 
 def _free(device: torch.device) -> int:
@@ -145,27 +154,31 @@ def _free(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
 
 
-def _read_folder(path: Path, room: _Room, step: _Step) -> tuple[ModelSpec, dict[str, Any], dict[str, Weight], int, int]:
+def _read_folder(
+    path: Path, wanted: int | None, room: _Rooms, step: _Step
+) -> tuple[ModelSpec, dict[str, Any], dict[str, Weight], int, Room]:
     folder = open_model_folder(path)
-    spec = stored_spec(folder)
+    spec = stretched(stored_spec(folder), folder.config.get(LONG_CONTEXT), wanted)
     file_bytes = folder.weights.path.stat().st_size
     tensors = folder.quantization.get("tensors")
-    context = room(path.name, Footprint.of_folder(spec, tensors, file_bytes, parameter_count(spec)))
+    place = room(path.name, Footprint.of_folder(spec, tensors, file_bytes, parameter_count(spec)))
     weights = from_stored(folder, spec, lambda done, total: step(mark("Opening weights"), done, total))
     if not isinstance(folder.config.get("sampling", {}), dict):
         raise BadWeights(_("{path} is damaged: its sampling is not a table of values.").format(path=path / CONFIG_NAME))
-    return spec, folder.config, weights, file_bytes, context
+    return spec, folder.config, weights, file_bytes, place
 
 
-def _read_source(path: Path, room: _Room, step: _Step) -> tuple[ModelSpec, dict[str, Any], dict[str, Weight], int, int]:
+def _read_source(
+    path: Path, room: _Rooms, step: _Step
+) -> tuple[ModelSpec, dict[str, Any], dict[str, Weight], int, Room]:
     source = open_source(path)
     footprint = Footprint.in_float32(source.spec, parameter_count(source.spec), source.file_bytes)
-    context = room(path.name, footprint)
+    place = room(path.name, footprint)
     weights: dict[str, Weight] = {}
     for count, name in enumerate(source.plan, start=1):
         weights[name] = source.float32(name)
         step(mark("Reading weights"), count, len(source.plan))
-    return source.spec, source.facts, weights, source.file_bytes, context
+    return source.spec, source.facts, weights, source.file_bytes, place
 
 
 def precision(weights: Mapping[str, Weight]) -> str:

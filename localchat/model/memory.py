@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 
 from localchat.errors import BadWeights, NotEnoughMemory
-from localchat.model.cache_room import STATE_MARKS, most_room, state_numbers
+from localchat.messages import CacheChoice
+from localchat.model.cache_room import STATE_MARKS, CacheKind, layer_bytes, state_numbers
 from localchat.model.spec import ModelSpec
 from localchat.translation import _
 from quant.spec import QuantSpec
@@ -69,7 +70,7 @@ class Footprint:
     Attributes:
         weight_bytes: that stay in memory.
         bits_per_weight: of all weights; tells what other bits would take.
-        number_bytes: of one number of a key or a value.
+        number_bytes: of one number of a key or a value, where they are held in full.
     """
 
     spec: ModelSpec
@@ -100,27 +101,29 @@ class Footprint:
         """Of a file that is made float32 when it is loaded: the mapped file is there beside what it becomes."""
         return cls(spec, 4 * parameters + file_bytes, 32.0, 4)
 
-    def plan(self, context_length: int) -> MemoryPlan:
-        """For a context of so many tokens."""
+    def plan(self, context_length: int, cache: CacheKind = "full") -> MemoryPlan:
+        """For a context of so many tokens, with keys and values held as `cache` says."""
         spec, rows = self.spec, min(context_length, _READ_AT_ONCE)
-        numbers = 2 * sum(
-            most_room(spec, i, context_length) * spec.layer_key_value_heads(i) * spec.layer_head_dim(i)
-            for i in range(spec.num_layers)
-        )
+        held = sum(layer_bytes(spec, i, context_length, cache, self.number_bytes) for i in range(spec.num_layers))
         activations = 2 * (spec.hidden_size + spec.query_size + spec.key_value_size + spec.intermediate_size)
         latents = spec.num_layers * spec.num_heads * (spec.plain_head_dim + spec.value_head_dim) * spec.key_value_rank
         rope = 4 * context_length * spec.head_dim  # two tables, and their halves while they are made
         return MemoryPlan(
             weights=self.weight_bytes,
-            cache=int(_GROWTH * self.number_bytes * numbers) + (STATE_MARKS + 2) * 4 * state_numbers(spec),
+            cache=int(_GROWTH * held) + (STATE_MARKS + 2) * 4 * state_numbers(spec),
             working=4 * (rows * activations + rope + latents) + (8 + _TOKEN_TEXT_BYTES) * spec.vocab_size,
         )
 
-    def largest_context(self, free: int) -> int | None:
+    @property
+    def can_quantize_cache(self) -> bool:
+        """Whether its keys and values can be held as codes: those are in tiles of 16 channels."""
+        return all(self.spec.layer_head_dim(layer) % 16 == 0 for layer in range(self.spec.num_layers))
+
+    def largest_context(self, free: int, cache: CacheKind = "full") -> int | None:
         """The model's own context, or half of it, a quarter, ...: the longest whose plan fits into `free` bytes beside
         the program; None when even `LEAST_CONTEXT` tokens do not."""
         context = self.spec.context_length
-        while self.plan(context).model > free:
+        while self.plan(context, cache).model > free:
             if context <= LEAST_CONTEXT:
                 return None
             context = max(LEAST_CONTEXT, context // 2)
@@ -145,24 +148,39 @@ def read_footprint(folder: Path) -> Footprint:
         ) from error
 
 
-def fitting_context(name: str, footprint: Footprint, wanted: int | None, free: int) -> int:
-    """Tokens of context to allow: those that are wanted, at most the model's own; without a wish, as many as fit.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What there is memory for: tokens of context, with keys and values held so."""
+
+    context_length: int
+    cache: CacheKind
+
+
+def fitting_room(name: str, footprint: Footprint, wanted: int | None, cache: CacheChoice, free: int) -> Room:
+    """The context to allow: as many tokens as are wanted, at most the model's own; without a wish, as many as fit.
 
     Args:
         name: of the model, for people.
+        cache: "auto" is int8 where more fits then, and else in full.
         free: bytes that there are for it, beside the program.
 
     Raises:
         NotEnoughMemory: it does not fit; the hint says what would.
     """
-    largest = footprint.largest_context(free)
-    if wanted is None:
-        context = min(footprint.spec.context_length, LEAST_CONTEXT) if largest is None else largest
-    else:
-        context = min(wanted, footprint.spec.context_length)
-    needed = footprint.plan(context).model
-    if needed <= free:
-        return context
+    kinds: list[CacheKind] = [cache] if cache != "auto" else ["full", "int8"]
+    if cache == "auto" and not footprint.can_quantize_cache:
+        kinds = ["full"]
+    longest = footprint.spec.context_length if wanted is None else min(wanted, footprint.spec.context_length)
+    for kind in kinds:
+        if footprint.plan(longest, kind).model <= free:
+            return Room(longest, kind)
+    kind = kinds[-1]
+    largest = footprint.largest_context(free, kind)
+    if wanted is None and largest is not None:
+        in_full = footprint.largest_context(free)
+        return Room(largest, "full" if "full" in kinds and in_full == largest else kind)
+    context = min(footprint.spec.context_length, LEAST_CONTEXT) if wanted is None else longest
+    needed = footprint.plan(context, kind).model
     raise NotEnoughMemory(
         _("{name} needs {needed} of memory; {free} are free ({context} tokens of context).").format(
             name=name, needed=in_units(needed), free=in_units(max(0, free)), context=f"{context:,}"

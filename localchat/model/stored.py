@@ -16,6 +16,7 @@ from torch import Tensor
 from localchat.errors import BadWeights, UnsupportedModel
 from localchat.model.decoder import Weight
 from localchat.model.families import tensor_shapes
+from localchat.model.long_context import LONG_CONTEXT
 from localchat.model.spec import ModelSpec
 from localchat.translation import _, mark
 from localchat.weights.model_folder import ModelFolder
@@ -25,8 +26,8 @@ from quant.tensor import QuantTensor
 FORMAT_VERSION = 1
 """Of model folders: raised when a folder of the new kind would run wrong where the old kind is expected."""
 
-NOT_SPEC = frozenset({"name", "title", "licence", "sampling", "origin"})
-"""Keys of config.json that say nothing of the computation; every other key is one of the `ModelSpec`."""
+NOT_SPEC = frozenset({"name", "title", "licence", "sampling", "origin", LONG_CONTEXT})
+"""Keys of config.json that say nothing of the usual computation; every other key is one of the `ModelSpec`."""
 
 PARTS = ("packed", "scales", "minimums")
 _AGAIN = mark("Remove the model and import it again.")

@@ -40,6 +40,9 @@ PARTS: Final = (
 SPAN: Final = 128
 """`QUANT_SPAN`."""
 
+TAIL: Final = SPAN + 16
+"""`QUANT_TAIL`."""
+
 _OK, _NOT_FINITE, _NO_MEMORY, _BAD_ID = range(4)
 
 _Pointer = ctypes.c_void_p
@@ -131,7 +134,17 @@ class Shape(ctypes.Structure):
 class CacheLayer(ctypes.Structure):
     """`QuantCacheLayer`."""
 
-    _fields_ = [("keys", _Pointer), ("values", _Pointer), ("capacity", _Int), ("first", _Int)]
+    _fields_ = [
+        ("keys", _Pointer),
+        ("values", _Pointer),
+        ("capacity", _Int),
+        ("first", _Int),
+        ("bits", ctypes.c_int32),
+        ("key_codes", _Pointer),
+        ("value_codes", _Pointer),
+        ("key_scales", _Pointer),
+        ("value_scales", _Pointer),
+    ]
 
 
 class Rotation(ctypes.Structure):

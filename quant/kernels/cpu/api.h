@@ -65,17 +65,35 @@ struct QuantShape {
   float logit_softcap;        // after that, as `attention_softcap`
 };
 
-// Keys and values of one layer, float16: keys [num_key_value_heads][capacity / 16][head_dim][16 tokens], so that a
+// Tokens of a cache that are attended to at a time, from multiples of it on: results do not depend on what is held.
+enum { QUANT_SPAN = 128 };
+
+// Newest tokens of a quantized cache that are held in full as well: a span that is not complete yet, and enough of the one
+// before for a way back of 16 tokens.
+enum { QUANT_TAIL = QUANT_SPAN + 16 };
+
+// Keys and values of one layer.
+//
+// In full (`bits` is 0) they are float16: keys [num_key_value_heads][capacity / 16][head_dim][16 tokens], so that a
 // vector holds one channel of 16 tokens; values [num_key_value_heads][capacity][head_dim].
+//
+// Quantized, every span that is complete is held in codes, [num_key_value_heads][capacity / QUANT_SPAN][...]. They are
+// tiles as those of a QuantMatrix, but int8 by 4 columns and int4 by 8: keys of 16 tokens by all channels, values of 16
+// channels by all tokens. Keys have scales (float16) by channel: of int8 [head_dim], key = code * scale; of int4
+// [4 times 32 tokens][2][head_dim], key = code * scale + minimum. Values have them by token: of int8 [QUANT_SPAN]; of int4
+// [32 channels each][2][QUANT_SPAN]. A query sees the spans before its own in codes, and its own in full: what it sees
+// depends on its position alone. `keys` and `values` are rings of QUANT_TAIL tokens then, in the layouts of a full cache.
 struct QuantCacheLayer {
   uint16_t* keys;
   uint16_t* values;
-  int64_t capacity;  // tokens, a multiple of 16
+  int64_t capacity;  // tokens, a multiple of 16, or of QUANT_SPAN where there are codes
   int64_t first;     // position of the first token that is held, a multiple of QUANT_SPAN; no token may see further back
+  int32_t bits;      // of a code, 8 or 4; 0: all is in full
+  uint8_t* key_codes;
+  uint8_t* value_codes;
+  uint16_t* key_scales;
+  uint16_t* value_scales;
 };
-
-// Tokens of a cache that are attended to at a time, from multiples of it on: results do not depend on what is held.
-enum { QUANT_SPAN = 128 };
 
 // Rotary positions of the tokens of a step.
 struct QuantRotation {

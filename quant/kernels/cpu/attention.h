@@ -1,6 +1,6 @@
 // Causal attention over the cache by spans of tokens, whose softmaxes are merged as they come (Milakov and Gimelshein,
 // 2018; Dao et al., FlashAttention, 2022): no matrix of all scores. Spans begin at multiples of kSpan and are merged in
-// order however the work is shared out, so that the result is the same to the bit. Included by each isa_*.cpp.
+// order however the work is shared out, so that the result is the same to the bit.
 
 #pragma once
 
@@ -40,14 +40,15 @@ inline void score(const float* queries, const uint16_t* keys, int64_t head_dim, 
   }
 }
 
-// sums [Rows, Slices * 16] = weights [Rows, tokens] times values [tokens, Slices * 16].
+// sums [Rows, Slices * 16] = weights [Rows, tokens] times values [tokens, Slices * 16], or added to them.
 template <int Rows, int Slices>
-inline void weigh(const float* weights, const uint16_t* values, int64_t tokens, int64_t head_dim, float* sums) {
+inline void weigh(const float* weights, const uint16_t* values, int64_t tokens, int64_t head_dim, bool add_to,
+                  float* sums) {
   F acc[Rows][Slices];
 #pragma GCC unroll 12
   for (int r = 0; r < Rows; r++) {
 #pragma GCC unroll 4
-    for (int s = 0; s < Slices; s++) acc[r][s] = zero();
+    for (int s = 0; s < Slices; s++) acc[r][s] = add_to ? load(sums + r * head_dim + s * 16) : zero();
   }
   for (int64_t t = 0; t < tokens; t++) {
     F value[Slices];
@@ -89,26 +90,10 @@ inline void soften(float* scores, int64_t first, int64_t seen, int64_t tokens, f
   *weight = sum(total);
 }
 
-void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scratch) {
-  const int64_t rows = span.rows(), d = span.head_dim, count = span.last_key - span.first_key;
-  float* queries = (float*)scratch;
-  float* scores = queries + rows * d;
-  for (int64_t r = 0; r < rows; r++) {
-    const float* query = span.queries + (span.first_token + r / span.heads) * span.query_stride + r % span.heads * d;
-    for (int64_t i = 0; i < d; i++) queries[r * d + i] = query[i] * span.scale;
-  }
-  for (int64_t r = 0; r < rows; r += kAttendRows) {
-    with_constant<kAttendRows>(rows - r, [&](auto n) {
-      constexpr int kRows = decltype(n)::value, kMost = tiles_beside(kRows);
-      const int64_t blocks = (count + 15) / 16;
-      for (int64_t b = 0; b < blocks; b += kMost) {
-        with_constant<kMost>(blocks - b, [&](auto width) {
-          score<kRows, decltype(width)::value>(queries + r * d, span.keys + b * 16 * d, d, scores + r * kSpan + b * 16);
-        });
-      }
-    });
-  }
-  for (int64_t r = 0; r < rows; r++) {
+// Scores [rows, kSpan] to what each key weighs, by the rules of the span.
+inline void soften_rows(const AttentionSpan& span, float* scores, const AttentionPartial& out) {
+  const int64_t count = span.last_key - span.first_key;
+  for (int64_t r = 0; r < span.rows(); r++) {
     const int64_t end = span.position + span.first_token + r / span.heads + 1 - span.first_key;
     const int64_t seen = end < count ? end : count, first = span.window && end > span.window ? end - span.window : 0;
     if (seen > first) {
@@ -120,13 +105,50 @@ void attend(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scr
       out.weights[r] = 0;
     }
   }
+}
+
+// The scaled queries of a span's rows, [rows, head_dim].
+inline void gather_queries(const AttentionSpan& span, float* queries) {
+  const int64_t d = span.head_dim;
+  for (int64_t r = 0; r < span.rows(); r++) {
+    const float* query = span.queries + (span.first_token + r / span.heads) * span.query_stride + r % span.heads * d;
+    for (int64_t i = 0; i < d; i++) queries[r * d + i] = query[i] * span.scale;
+  }
+}
+
+void attend_in_full(const AttentionSpan& span, const AttentionPartial& out, uint8_t* scratch) {
+  const int64_t rows = span.rows(), d = span.head_dim, count = span.last_key - span.first_key;
+  const int64_t begun = count < span.run ? count : span.run;  // tokens before the ring begins again
+  float* queries = (float*)scratch;
+  float* scores = queries + rows * d;
+  gather_queries(span, queries);
+  for (int64_t r = 0; r < rows; r += kAttendRows) {
+    with_constant<kAttendRows>(rows - r, [&](auto n) {
+      constexpr int kRows = decltype(n)::value, kMost = tiles_beside(kRows);
+      const auto some = [&](const uint16_t* keys, int64_t first, int64_t tokens) {
+        for (int64_t b = 0; b < (tokens + 15) / 16; b += kMost) {
+          with_constant<kMost>((tokens + 15) / 16 - b, [&](auto width) {
+            score<kRows, decltype(width)::value>(queries + r * d, keys + b * 16 * d, d,
+                                                 scores + r * kSpan + first + b * 16);
+          });
+        }
+      };
+      some(span.keys, 0, begun);
+      some(span.keys_rest, begun, count - begun);
+    });
+  }
+  soften_rows(span, scores, out);
   for (int64_t r = 0; r < rows; r += kAttendRows) {
     with_constant<kAttendRows>(rows - r, [&](auto n) {
       constexpr int kRows = decltype(n)::value, kMost = tiles_beside(kRows);
       for (int64_t s = 0; s < d / 16; s += kMost) {
         with_constant<kMost>(d / 16 - s, [&](auto width) {
-          weigh<kRows, decltype(width)::value>(scores + r * kSpan, span.values + s * 16, count, d,
-                                               out.sums + r * d + s * 16);
+          constexpr int kSlices = decltype(width)::value;
+          float* sums = out.sums + r * d + s * 16;
+          weigh<kRows, kSlices>(scores + r * kSpan, span.values + s * 16, begun, d, false, sums);
+          if (count > begun) {
+            weigh<kRows, kSlices>(scores + r * kSpan + begun, span.values_rest + s * 16, count - begun, d, true, sums);
+          }
         });
       }
     });

@@ -128,16 +128,25 @@ QuantShape shape_of(int64_t hidden_size, int64_t intermediate_size, int64_t num_
   return shape;
 }
 
-// A cache whose memory starts as zeros.
+// A cache whose memory starts as zeros, in full or, with bits, in codes beside a ring of the newest tokens.
 struct Cache {
-  std::vector<std::vector<uint16_t>> keys, values;
+  std::vector<std::vector<uint16_t>> keys, values, key_scales, value_scales;
+  std::vector<std::vector<uint8_t>> key_codes, value_codes;
   std::vector<QuantCacheLayer> layers;
 
-  Cache(const QuantShape& shape, int64_t capacity) {
-    const auto size = (size_t)(shape.num_key_value_heads * capacity * shape.head_dim);
-    keys.assign((size_t)shape.num_layers, std::vector<uint16_t>(size));
+  Cache(const QuantShape& shape, int64_t capacity, int bits = 0) {
+    const int64_t head = shape.num_key_value_heads * shape.head_dim, held = bits ? QUANT_TAIL : capacity;
+    const auto count = (size_t)shape.num_layers;
+    keys.assign(count, std::vector<uint16_t>((size_t)(head * held)));
+    key_codes.assign(count, std::vector<uint8_t>((size_t)(head * capacity)));
+    key_scales.assign(count, std::vector<uint16_t>((size_t)(head * capacity)));  // more than they need
     values = keys;
-    for (size_t i = 0; i < keys.size(); i++) layers.push_back({keys[i].data(), values[i].data(), capacity, 0});
+    value_codes = key_codes;
+    value_scales = key_scales;
+    for (size_t i = 0; i < count; i++) {
+      layers.push_back({keys[i].data(), values[i].data(), capacity, 0, bits, key_codes[i].data(), value_codes[i].data(),
+                        key_scales[i].data(), value_scales[i].data()});
+    }
   }
 };
 
@@ -148,28 +157,32 @@ void add_attention(Random& random, std::vector<Task>& tasks) {
       QuantShape shape = shape_of(heads * head_dim, 32, 1, heads, key_value_heads, head_dim);
       const int64_t window = shared == 3 ? 20 : shared == 8 ? 131 : 0;
       if (shared == 8) shape.attention_softcap = 3.0f;
-      const std::vector<int64_t> counts = {150, 1, 2, 9, 5, 8, 33};
-      const int64_t total = 208;
+      const std::vector<int64_t> counts = {150, 1, 2, 9, 5, 8, 33, 48};
+      const int64_t total = 256;
       const auto queries = random.floats(total * heads * head_dim, 2);
       const auto keys = random.floats(total * key_value_heads * head_dim, 2);
       const auto values = random.floats(total * key_value_heads * head_dim);
-      const std::string name = "attention of " + std::to_string(heads) + " heads of " + std::to_string(head_dim);
-      tasks.push_back({name, kRounding, [=] {
-                         Cache cache(shape, total);
-                         std::vector<float> y((size_t)(total * heads * head_dim));
-                         int64_t position = 0;
-                         int32_t status = QUANT_OK;
-                         for (int64_t count : counts) {
-                           status = std::max(
-                               status, quant_attend(&shape, cache.layers.data(), window, position, count,
-                                                    queries.data() + position * heads * head_dim,
-                                                    keys.data() + position * key_value_heads * head_dim,
-                                                    values.data() + position * key_value_heads * head_dim,
-                                                    y.data() + position * heads * head_dim));
-                           position += count;
-                         }
-                         return Result{status, y};
-                       }});
+      for (int bits : {0, 8, 4}) {
+        const std::string name = "attention of " + std::to_string(heads) + " heads of " + std::to_string(head_dim) +
+                                 " with a cache of " + std::to_string(bits ? bits : 16) + " bits";
+        // With codes, a product may be rounded to another code: the second of two terms, 15 bits together.
+        tasks.push_back({name, bits ? 1e-4 : kRounding, [=] {
+                           Cache cache(shape, total, bits);
+                           std::vector<float> y((size_t)(total * heads * head_dim));
+                           int64_t position = 0;
+                           int32_t status = QUANT_OK;
+                           for (int64_t count : counts) {
+                             status = std::max(
+                                 status, quant_attend(&shape, cache.layers.data(), window, position, count,
+                                                      queries.data() + position * heads * head_dim,
+                                                      keys.data() + position * key_value_heads * head_dim,
+                                                      values.data() + position * key_value_heads * head_dim,
+                                                      y.data() + position * heads * head_dim));
+                             position += count;
+                           }
+                           return Result{status, y};
+                         }});
+      }
     }
   }
 }

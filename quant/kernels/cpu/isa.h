@@ -5,7 +5,7 @@
 
 #pragma once
 
-#include "attention.h"
+#include "attention_codes.h"
 #include "product.h"
 #include "rows.h"
 
@@ -49,7 +49,7 @@ uint64_t probe_bandwidth(const uint8_t* p, int64_t n) {
   return (uint64_t)largest(max(max(all[0], all[1]), max(all[2], all[3])));
 }
 
-constexpr quant::Table kTable = {kName, quantize, norm,   norm_floats, add_scaled, cap,   product,          gated,
-                                 row,   rotate,   put,    attend,      merge,      probe_operations, probe_bandwidth};
+constexpr quant::Table kTable = {kName, quantize, norm, norm_floats, add_scaled, cap,    product,          gated,
+                                 row,   rotate,   put,  encode,      attend,     merge,  probe_operations, probe_bandwidth};
 
 }  // namespace

@@ -178,6 +178,9 @@ template <int Bits> inline I acc_finish(I acc) { return Bits == 4 ? add_pairs(ac
 
 #endif
 
+// Has a sum stay in its registers: GCC else moves every one of them to others and back.
+inline void stay(I& acc) { __asm__("" : "+x"(acc.low), "+x"(acc.high)); }
+
 // 16 rows of one tile times 32 activations.
 template <int Bits> inline I dot_tile(const uint8_t* tile, const int8_t* x);
 

@@ -65,6 +65,8 @@ inline B broadcast4(const int8_t* p) {
 template <int Bits> inline Acc<Bits> acc_zero() { return _mm512_setzero_si512(); }
 template <int Bits> inline I acc_step(I acc, B codes, B x) { return _mm512_dpbusd_epi32(acc, codes, x); }
 template <int Bits> inline I acc_finish(I acc) { return acc; }
+// Has a sum stay in its register: GCC else moves every one of them to another and back.
+inline void stay(I& acc) { __asm__("" : "+v"(acc)); }
 
 // 16 rows of one tile times 32 activations.
 template <int Bits> inline I dot_tile(const uint8_t* tile, const int8_t* x);

@@ -154,6 +154,8 @@ template <int Bits> inline I acc_step(I acc, B codes, B x) {
 }
 template <int Bits> inline I acc_finish(I acc) { return acc; }
 
+inline void stay(I&) {}  // sums do
+
 // 16 rows of one tile times 32 activations.
 template <int Bits> inline I dot_tile(const uint8_t* tile, const int8_t* x);
 

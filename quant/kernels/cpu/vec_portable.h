@@ -224,6 +224,8 @@ template <int Bits> inline I acc_finish(Acc<Bits> acc) {
   }
 }
 
+inline void stay(I&) {}  // sums do
+
 // 16 rows of one tile times 32 activations.
 template <int Bits> inline I dot_tile(const uint8_t* tile, const int8_t* x) {
   Acc<Bits> acc = acc_zero<Bits>();

@@ -74,6 +74,7 @@ struct Workspace {
   std::vector<std::unique_ptr<Scratch>> threads;
   ActivationBuffer hidden, attended, gated;
   Buffer<float> query_key_value, attention, partial, added;
+  Buffer<uint16_t> keys, values;  // of tokens that a ring has no room for
   Experts experts;
 
   void prepare(int64_t count) {

@@ -61,8 +61,11 @@ extern "C" __global__ void gate_quantize(const float* gate_up, int size, signed 
     store_group(gate / (1.f + __expf(-gate)) * gate_up[size + i], group, codes, scales);
 }
 
+__device__ __forceinline__ u16 to_half_at_most(float x) { return to_half(fminf(fmaxf(x, -65504.f), 65504.f)); }
+
 // The heads of one token: norm of queries and keys where there is one, rotation, and keys and values into the cache.
-// A warp a head; heads [queries, keys, values] behind each other in qkv, queries stay there.
+// A warp a head; heads [queries, keys, values] behind each other in qkv, queries stay there. A cache that is a ring begins
+// anew behind its capacity.
 struct Heads {
     int queries, keys, head_dim, rotary_dim;  // key heads; as many value heads
     const float* query_norm;                  // null for none
@@ -75,11 +78,11 @@ extern "C" __global__ void place_heads(Heads shape, float* qkv, const float* cos
                                        const i64* position, u16* keys, u16* values) {
     const int head = (blockIdx.x * blockDim.x + threadIdx.x) / 32, lane = threadIdx.x % 32;
     if (head >= shape.queries + 2 * shape.keys) return;
-    const i64 at = *position;
+    const i64 at = *position, slot = at % shape.capacity;
     float* x = qkv + (i64)head * shape.head_dim;
     if (head >= shape.queries + shape.keys) {
-        u16* to = values + ((i64)(head - shape.queries - shape.keys) * shape.capacity + at) * shape.head_dim;
-        for (int i = lane; i < shape.head_dim; i += 32) to[i] = to_half(x[i]);
+        u16* to = values + ((i64)(head - shape.queries - shape.keys) * shape.capacity + slot) * shape.head_dim;
+        for (int i = lane; i < shape.head_dim; i += 32) to[i] = to_half_at_most(x[i]);
         return;
     }
     const float* weight = head < shape.queries ? shape.query_norm : shape.key_norm;
@@ -99,8 +102,8 @@ extern "C" __global__ void place_heads(Heads shape, float* qkv, const float* cos
     }
     if (head >= shape.queries) {
         __syncwarp();
-        u16* to = keys + ((i64)(head - shape.queries) * shape.capacity + at) * shape.head_dim;
-        for (int i = lane; i < shape.head_dim; i += 32) to[i] = to_half(x[i]);
+        u16* to = keys + ((i64)(head - shape.queries) * shape.capacity + slot) * shape.head_dim;
+        for (int i = lane; i < shape.head_dim; i += 32) to[i] = to_half_at_most(x[i]);
     }
 }
 
@@ -177,21 +180,22 @@ __device__ __forceinline__ void attend_part(const float* queries, const u16* key
     if (lane == 0) to[DIM] = most, to[DIM + 1] = total;
 }
 
-// Joins the parts of a head, 64 of them, and quantizes it; a block of as many threads as channels.
-extern "C" __global__ void join_parts(const float* parts, signed char* codes, float* scales) {
+// Joins the parts of a head, `count` of them, a multiple of 32, and quantizes it; a block of as many threads as channels.
+extern "C" __global__ void join_parts(const float* parts, int count, signed char* codes, float* scales) {
     const int dim = blockDim.x, lane = threadIdx.x % 32, stride = dim + 2;
-    const float* from = parts + (i64)blockIdx.x * 64 * stride;
-    const float* more = from + 32 * stride;
-    const float most = from[lane * stride + dim], most_more = more[lane * stride + dim];
-    const float highest = warp_max(fmaxf(most, most_more));
-    float share = __expf(most - highest), share_more = __expf(most_more - highest);
-    const float total = warp_sum(share * from[lane * stride + dim + 1] + share_more * more[lane * stride + dim + 1]);
-    float value = 0.f;
+    const float* from = parts + (i64)blockIdx.x * count * stride;
+    float highest = -1e30f, total = 0.f, value = 0.f;
+    for (int part = lane; part < count; part += 32) highest = fmaxf(highest, from[part * stride + dim]);
+    highest = warp_max(highest);
+    for (int first = 0; first < count; first += 32) {
+        const float* mine = from + (first + lane) * stride;
+        const float share = __expf(mine[dim] - highest);
+        total += share * mine[dim + 1];
 #pragma unroll
-    for (int part = 0; part < 32; part++)
-        value += __shfl_sync(~0u, share, part) * from[part * stride + threadIdx.x] +
-                 __shfl_sync(~0u, share_more, part) * more[part * stride + threadIdx.x];
-    store_group(value / total, (blockIdx.x * (i64)dim + threadIdx.x) / 32, codes, scales);
+        for (int part = 0; part < 32; part++)
+            value += __shfl_sync(~0u, share, part) * from[(first + part) * stride + threadIdx.x];
+    }
+    store_group(value / warp_sum(total), (blockIdx.x * (i64)dim + threadIdx.x) / 32, codes, scales);
 }
 
 #define ATTEND(DIM, SHARED)                                                                                            \

@@ -18,7 +18,7 @@ from quant.kernels.torch_op import INT4, INT8_GROUP, INT8_ROW, OpCandidate
 from quant.spec import ROW_GROUP
 from quant.tensor import QuantTensor
 
-SOURCES: Final = ("products.cu", "fused.cu")
+SOURCES: Final = ("products.cu", "fused.cu", "cache.cu")
 NEEDED_CAPABILITY: Final = (8, 0)  # for bfloat16
 
 _TOKENS: Final = (1, 2, 4, 8)  # that the kernel is compiled for
