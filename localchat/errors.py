@@ -42,6 +42,10 @@ class BadTemplate(LocalChatError):
     """A chat template cannot be parsed or rendered, or refuses this conversation."""
 
 
+class BadConstraint(LocalChatError):
+    """A JSON schema, regular expression or grammar cannot be read or followed."""
+
+
 class DownloadFailed(LocalChatError):
     """The network, the index or the bytes were not what they should be."""
 

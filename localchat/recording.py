@@ -7,8 +7,8 @@ import json
 import zlib
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from localchat.translation import mark
 
@@ -59,6 +59,37 @@ class TokenChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenExplained:
+    """A token of a recorded reply, in order.
+
+    Attributes:
+        text: the characters that it completes; often a word, sometimes none.
+        thinking: they belong to what the model thought before it answered.
+        origin: "given": with this the reply was begun by somebody else; "end": it ended the reply.
+        part: which one of `Recording.parts` it belongs to, from 0.
+        before: how many tokens of that part's line stand before it.
+    """
+
+    token: TokenChosen
+    text: str
+    thinking: bool
+    origin: Literal["written", "given", "end"]
+    part: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyExplained:
+    """Every token of the reply has been explained.
+
+    Attributes:
+        kept: by the probabilities that were kept with it: the model has other weights now.
+    """
+
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyRecorded:
     """What makes the reply again, before it is done: a `Recording` as JSON can hold it."""
 
@@ -89,7 +120,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One reply, or what was added last to one that went on.
+    """One reply. One that went on has parts, each of which was written by itself; this is the last.
 
     Attributes:
         prompt: token ids that the model was given, the beginning of the reply included where it had one.
@@ -99,6 +130,10 @@ class Recording:
         circumstances: by the names of `CIRCUMSTANCES`; empty is not known.
         probabilities: where they were asked for, of every token of the reply: its probability, the plain one, the
             entropy in bits, and the alternatives, each with its id and two probabilities. See `TokenChosen`.
+        times: of every token of the reply, tenths of a millisecond since the one before.
+        begun: so many tokens at the end of the prompt are the beginning of the reply.
+        masked: what the reply was held to, by masking tokens: see `localchat.engine.masking`; empty is nothing.
+        earlier: what had been written of the reply before it went on.
     """
 
     prompt: Sequence[int]
@@ -107,32 +142,87 @@ class Recording:
     sampling: Mapping[str, Any]
     circumstances: Mapping[str, str]
     probabilities: Sequence[Any] = field(default_factory=list)
+    times: Sequence[int] = field(default_factory=list)
+    begun: int = 0
+    masked: Mapping[str, Any] = field(default_factory=dict)
+    earlier: Recording | None = None
+
+    @classmethod
+    def of(cls, told: ReplyRecorded, earlier: Recording | None = None) -> Recording:
+        """What an engine told of a reply, or of the part of it that came after `earlier`."""
+        return replace(cls(**told.recording), earlier=earlier)
 
     def pack(self, line: Sequence[int] = ()) -> bytes:
         """A compact form, in which the prompt lacks the tokens that it begins with as `line` does.
 
         A conversation of n turns then takes room for n turns, although every prompt holds all before it.
         """
+        return zlib.compress(json.dumps(self.as_object(line), separators=(",", ":")).encode(), 9)
+
+    def as_object(self, line: Sequence[int] = ()) -> dict[str, Any]:
+        """As JSON can hold it; the prompt as in `pack`."""
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.earlier is not None:
+            content["earlier"] = self.earlier.as_object(line)
+            line = self.earlier.line
         shared = _shared(self.prompt, line)
-        content = asdict(self) | {"prompt": list(self.prompt[shared:]), "shared": shared, "check": _check(self.prompt)}
-        return zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 9)
+        return content | {"prompt": list(self.prompt[shared:]), "shared": shared, "check": _check(self.prompt)}
 
     @classmethod
     def unpack(cls, data: bytes, line: Sequence[int] = ()) -> Recording | None:
         """The inverse of `pack`; None when `line` no longer is what it was, or the data is damaged."""
         try:
-            content = json.loads(zlib.decompress(data))
-            shared, check = content.pop("shared"), content.pop("check")
-            recording = cls(**content)
+            return cls.from_object(json.loads(zlib.decompress(data)), line)
         except (zlib.error, ValueError, TypeError, KeyError, AttributeError):
             return None
+
+    @classmethod
+    def from_object(cls, content: dict[str, Any], line: Sequence[int] = ()) -> Recording:
+        """The inverse of `as_object`.
+
+        Raises:
+            ValueError: `line` no longer is what it was.
+        """
+        if content.get("earlier") is not None:
+            content["earlier"] = earlier = cls.from_object(content["earlier"], line)
+            line = earlier.line
+        shared, check = content.pop("shared"), content.pop("check")
+        recording = cls(**content)
         whole = [*line[:shared], *recording.prompt]
-        return replace(recording, prompt=whole) if _check(whole) == check else None
+        if _check(whole) != check:
+            raise ValueError("another line")
+        return replace(recording, prompt=whole)
 
     @property
     def line(self) -> list[int]:
         """Prompt and reply: what the next prompt of the conversation is likely to begin with."""
         return [*self.prompt, *self.reply]
+
+    @property
+    def parts(self) -> list[Recording]:
+        """Those that the reply was written in, the first first."""
+        return [*(self.earlier.parts if self.earlier is not None else ()), self]
+
+    @property
+    def tokens(self) -> int:
+        """How many the model wrote, in all parts."""
+        return sum(len(part.reply) for part in self.parts)
+
+    @property
+    def given(self) -> Sequence[int]:
+        """The tokens at the end of the prompt that somebody else put into the reply."""
+        if self.earlier is None:
+            return self.prompt[len(self.prompt) - self.begun :]
+        before = self.earlier.line
+        return self.prompt[len(before) :] if list(self.prompt[: len(before)]) == before else ()
+
+    def cut(self, length: int) -> Recording | None:
+        """As it was when its line had so many tokens, all of the prompt; None when the model had written nothing."""
+        count = length - len(self.prompt)
+        if count <= 0:
+            return self.earlier
+        probabilities, times = self.probabilities[:count], self.times[:count]
+        return replace(self, reply=self.reply[:count], ended=False, probabilities=probabilities, times=times)
 
 
 def changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

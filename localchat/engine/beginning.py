@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from localchat.messages import Message
+from localchat.engine.context import Fitted
+from localchat.errors import ContextOverflow
+from localchat.messages import Message, ReplyOptions
 from localchat.text.chat_text import ChatText
 from localchat.text.tokenizer import Piece, Tokenizer
+from localchat.translation import _
 
 
 def encode_up_to(
@@ -20,19 +23,46 @@ def encode_up_to(
     """Token ids of a conversation, and of the thinking and the text with which the reply begins.
 
     Args:
-        line: prompt and reply that the model read and wrote last, from which the reply's ids are taken if they fit.
+        line: prompt and reply, from which the ids of the beginning are taken if they fit: those that the model read and
+            wrote last, or those that are known of this one.
         think: see `ChatText.encode`. Thinking that is there already was switched on when it was written.
 
     Raises:
         BadTemplate: the template refuses this conversation.
         InvalidSetting: the template cannot be told whether to think.
     """
-    if thinking and text.template.switch is not None:
-        think = True
-    prompt = text.encode(messages, think)
+    prompt = text.encode(messages, _told(text, thinking, think))
     prompt += _thinking_ids(text, text.thinks_after(prompt), thinking, ended=bool(prefill))
     written = line[len(prompt) :] if prefill and list(line[: len(prompt)]) == prompt else ()
     return prompt + beginning_ids(text.tokenizer, prefill, written)
+
+
+def begun_tokens(text: ChatText, prompt: Sequence[int], messages: Sequence[Message], options: ReplyOptions) -> int:
+    """How many tokens at the end of the prompt that was made of these messages are the beginning of the reply."""
+    if options.line:
+        return options.begun
+    if not (options.prefill or options.thinking):
+        return 0
+    return len(prompt) - len(text.encode(messages, _told(text, options.thinking, options.think)))
+
+
+def exact_line(options: ReplyOptions, messages: Sequence[Message], context_length: int) -> Fitted:
+    """The prompt that was given as tokens.
+
+    Raises:
+        ContextOverflow: it fills the context.
+    """
+    if len(options.line) >= context_length:
+        raise ContextOverflow(
+            _("The context is full up to this place: there is no room to go on from it."),
+            _("Raise context_length in the settings."),
+        )
+    return Fitted(list(options.line), messages)
+
+
+def _told(text: ChatText, thinking: str, think: bool | None) -> bool | None:
+    """What the template is told of thinking."""
+    return True if thinking and text.template.switch is not None else think
 
 
 def _thinking_ids(text: ChatText, opened: bool, thinking: str, *, ended: bool) -> list[int]:

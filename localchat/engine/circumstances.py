@@ -10,6 +10,7 @@ import torch
 
 from localchat import __version__
 from localchat.engine.open_model import OpenModel
+from localchat.engine.reply import Reply
 from localchat.messages import SamplingOptions
 from localchat.recording import Recording, TokenChosen
 
@@ -26,7 +27,7 @@ def circumstances(model: OpenModel, *, wait: bool = True) -> Mapping[str, str]:
     return {
         **model.digests.known(wait=wait),
         "precision": info.precision,
-        "cache": str(model.loaded.cache_dtype).removeprefix("torch."),
+        "cache": str(model.cache.dtype).removeprefix("torch.") if model.cache.kind == "full" else model.cache.kind,
         "kernel": info.kernel,
         "device": _device(info.device),
         "threads": str(info.threads),
@@ -37,23 +38,24 @@ def circumstances(model: OpenModel, *, wait: bool = True) -> Mapping[str, str]:
 
 
 def recorded(
+    reply: Reply,
     prompt: list[int],
-    reply: list[int],
+    begun: int,
     sampling: SamplingOptions,
     around: Mapping[str, str],
-    *,
-    ended: bool,
-    chosen: list[TokenChosen],
+    held: Mapping[str, object],
 ) -> Recording:
     """What makes a reply again.
 
     Args:
+        begun: see `Recording`.
         around: its `circumstances`.
-        ended: see `Recording`.
-        chosen: how sure the model was of each token, where that was asked for.
+        held: what it was masked by.
     """
-    probabilities = [_compact(token) for token in chosen[: len(reply)]]
-    return Recording(prompt, reply, ended, asdict(sampling), around, probabilities)
+    probabilities = [_compact(token) for token in reply.chosen]
+    return Recording(
+        prompt, reply.written, reply.ended, asdict(sampling), around, probabilities, reply.times, begun, held
+    )
 
 
 def _device(name: str) -> str:

@@ -21,20 +21,29 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from localchat import errors
+from localchat.engine.prefix_store_files import delete_snapshots_of
 from localchat.errors import EngineDied, LocalChatError, Stopped
+from localchat.ledger import ContextLedger
 from localchat.messages import Event, Failure, Loaded, Message, PromptSize, ReplyDone, ReplyOptions, event_from_json
 from localchat.paths import engine_log, ensure
+from localchat.recording import Recording, Replayed, ReplyExplained
 from localchat.translation import _, spoken
 
 STOP_PATIENCE_S = 0.15
 """How long a stop may take inside the engine before the process is ended instead: the promise is 200 ms."""
 
+_LAST = (Loaded, ReplyDone, PromptSize, ContextLedger, Replayed, ReplyExplained, Failure)
+"""Events that end a request."""
+
 
 class EngineLink(Protocol):
     """What an interface needs of an engine, wherever that runs."""
 
-    def load(self, model: str, context_length: int | None = None) -> AsyncGenerator[Event]:
+    def load(self, model: str, context_length: int | None = None, draft: str | None = None) -> AsyncGenerator[Event]:
         """Load the model in the folder or GGUF file `model`: `LoadProgress`..., `Loaded`.
+
+        Args:
+            draft: of a smaller model that guesses ahead.
 
         Raises:
             Stopped: `stop` was called.
@@ -54,6 +63,32 @@ class EngineLink(Protocol):
 
     async def measure(self, messages: Sequence[Message]) -> PromptSize:
         """Count the tokens of a conversation with the model's own template."""
+
+    async def ledger(
+        self, messages: Sequence[Message], options: ReplyOptions, ends: Sequence[Sequence[int]] = (), ahead: int = 0
+    ) -> ContextLedger:
+        """What a reply to this conversation would be given, and what would be left out.
+
+        Args:
+            ends: for each message, where in its content each of its parts ends, in characters.
+            ahead: as if the conversation were so many tokens longer.
+        """
+
+    def replay(self, recording: Recording) -> AsyncGenerator[Event]:
+        """Make a reply again: `PromptProgress`..., `Replayed`. Raises what `reply` does."""
+
+    def explain(self, recording: Recording, alternatives: int) -> AsyncGenerator[Event]:
+        """How sure the model was of every token: `PromptProgress` and `TokenExplained`..., `ReplyExplained`.
+
+        Args:
+            alternatives: so many tokens are told at every place.
+
+        Raises:
+            what `reply` does.
+        """
+
+    def forget(self, chat: str) -> None:
+        """A conversation was deleted: delete what is on disk of what the model read of it."""
 
     def stop(self) -> None:
         """End what is running, within 200 ms."""
@@ -76,7 +111,7 @@ class EngineClient:
         self._child: _Child | None = None
         self._requests = itertools.count(1)
         self._running: int | None = None
-        self._model: tuple[str, int | None] | None = None
+        self._model: tuple[str, int | None, str | None] | None = None
         self._loaded_in: _Child | None = None
 
     def spawn(self) -> None:
@@ -89,21 +124,21 @@ class EngineClient:
         """Process id of the engine, while it lives."""
         return self._child.process.pid if self._child and self._child.alive else None
 
-    async def load(self, model: str, context_length: int | None = None) -> AsyncGenerator[Event]:
-        self._model = (model, context_length)
+    async def load(
+        self, model: str, context_length: int | None = None, draft: str | None = None
+    ) -> AsyncGenerator[Event]:
+        self._model = (model, context_length, draft)
         self._loaded_in = None
-        async with aclosing(self._request("load", model=model, context_length=context_length)) as events:
+        asked = self._request("load", model=model, context_length=context_length, draft=draft)
+        async with aclosing(asked) as events:
             async for event in events:
                 if isinstance(event, Loaded):
                     self._loaded_in = self._child
                 yield event
 
     async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncGenerator[Event]:
-        async with aclosing(self._reload_if_lost()) as events:
-            async for event in events:
-                yield event
         turns = [asdict(m) for m in messages]
-        async with aclosing(self._request("reply", messages=turns, options=asdict(options))) as events:
+        async with aclosing(self._with_model("reply", messages=turns, options=asdict(options))) as events:
             async for event in events:
                 yield event
 
@@ -115,6 +150,44 @@ class EngineClient:
                 if isinstance(event, PromptSize):
                     return event
         raise EngineDied(_("The engine gave no answer."))
+
+    async def ledger(
+        self, messages: Sequence[Message], options: ReplyOptions, ends: Sequence[Sequence[int]] = (), ahead: int = 0
+    ) -> ContextLedger:
+        # Who no longer wants to know must not stop it: the engine would be given up that cannot stop in the middle.
+        asked = asyncio.ensure_future(self._ledger(messages, options, ends, ahead))
+        asked.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+        return await asyncio.shield(asked)
+
+    async def _ledger(
+        self, messages: Sequence[Message], options: ReplyOptions, ends: Sequence[Sequence[int]], ahead: int
+    ) -> ContextLedger:
+        async for _event in self._reload_if_lost():
+            pass
+        turns = [asdict(m) for m in messages]
+        asked = self._request("ledger", messages=turns, options=asdict(options), ends=ends, ahead=ahead)
+        async with aclosing(asked) as events:
+            async for event in events:
+                if isinstance(event, ContextLedger):
+                    return event
+        raise EngineDied(_("The engine gave no answer."))
+
+    async def replay(self, recording: Recording) -> AsyncGenerator[Event]:
+        async with aclosing(self._with_model("replay", recording=recording.as_object())) as events:
+            async for event in events:
+                yield event
+
+    async def explain(self, recording: Recording, alternatives: int) -> AsyncGenerator[Event]:
+        asked = self._with_model("explain", recording=recording.as_object(), alternatives=alternatives)
+        async with aclosing(asked) as events:
+            async for event in events:
+                yield event
+
+    def forget(self, chat: str) -> None:
+        delete_snapshots_of(chat)
+        if self._child is not None and self._child.alive:  # which may be about to write more
+            with contextlib.suppress(EngineDied):
+                self._child.send({"id": next(self._requests), "op": "forget", "chat": chat})
 
     def stop(self) -> None:
         child, request = self._child, self._running
@@ -132,6 +205,15 @@ class EngineClient:
             async with aclosing(self.load(*self._model)) as events:
                 async for event in events:
                     yield event
+
+    async def _with_model(self, operation: str, **arguments: Any) -> AsyncGenerator[Event]:
+        """A request for which the model is loaded again when it was lost."""
+        async with aclosing(self._reload_if_lost()) as events:
+            async for event in events:
+                yield event
+        async with aclosing(self._request(operation, **arguments)) as events:
+            async for event in events:
+                yield event
 
     async def _request(self, operation: str, **arguments: Any) -> AsyncGenerator[Event]:
         """Send one request and yield its events until the caller has seen enough or it fails."""
@@ -152,7 +234,7 @@ class EngineClient:
                 if isinstance(event, Failure):
                     finished = True
                     raise _error(event)
-                finished = isinstance(event, (Loaded, ReplyDone, PromptSize))
+                finished = isinstance(event, _LAST)
                 yield event
         finally:
             child.forget(number)
@@ -248,7 +330,7 @@ class _Child:
             except (ValueError, KeyError):
                 self.process.kill()  # half a line, or not our engine: nothing after it can be trusted
                 break
-            if isinstance(event, (Loaded, ReplyDone, PromptSize, Failure)):
+            if isinstance(event, _LAST):
                 with self._lock:
                     self._stopping.discard(request)
             self._deliver(request, event)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from pathlib import Path
 from threading import Thread
 
@@ -12,12 +12,13 @@ from localchat.errors import BadWeights
 from localchat.text.chat_text import ChatText
 from localchat.weights.model_folder import QUANTIZATION_NAME, WEIGHTS_DIGEST, read_quantization
 
+_TICK_S = 0.05
 _UNKNOWN = {"weights": "", "tokenizer": "", "template": ""}
 
 
 class Digests:
-    """The digests of one model, SHA-256 in hexadecimal digits. Reading gigabytes takes seconds, so it is begun with the
-    first reply, beside other work, and not waited for before that is written.
+    """The digests of one model, SHA-256 in hexadecimal digits. Reading gigabytes takes seconds, so it is begun
+    while the model warms up, and waited for where a conversation may be on disk.
 
     Args:
         path: a model folder of ours, which knows the digest of its weights, a GGUF file, or a folder of safetensors.
@@ -39,6 +40,14 @@ class Digests:
         self.begin()
         assert self._found is not None
         return self._found.result() if wait or self._found.done() else _UNKNOWN
+
+    def wait(self, check: Callable[[], None]) -> None:
+        """Until they are known; `check` is called meanwhile, and what it raises passes through."""
+        self.begin()
+        assert self._found is not None
+        while not self._found.done():
+            check()
+            wait([self._found], _TICK_S)
 
     def _find(self, found: Future[Mapping[str, str]]) -> None:
         tokenizer = hashlib.sha256()

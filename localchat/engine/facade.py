@@ -18,18 +18,25 @@ from threading import Event as StopSignal
 
 import torch
 
-from localchat.engine.beginning import encode_up_to
+from localchat.engine.beginning import begun_tokens, encode_up_to, exact_line
+from localchat.engine.caches import cache_facts, cache_for
 from localchat.engine.circumstances import circumstances, recorded
 from localchat.engine.context import fit
+from localchat.engine.context_ledger import ledger
 from localchat.engine.digests import Digests
-from localchat.engine.kv_cache import KVCache, cache_for
+from localchat.engine.explaining import explain
+from localchat.engine.kv_cache import KVCache
+from localchat.engine.masking import masked
 from localchat.engine.open_model import OpenModel
+from localchat.engine.prefix_cache import Budgets, PrefixCache
 from localchat.engine.probabilities import Watched
 from localchat.engine.replay import replay
 from localchat.engine.reply import Reply
-from localchat.engine.sampling import Sampler
+from localchat.engine.speculation import Speculator
 from localchat.errors import BadTemplate, LocalChatError, Stopped
+from localchat.ledger import ContextLedger
 from localchat.messages import (
+    CacheChoice,
     Event,
     LoadProgress,
     Message,
@@ -39,13 +46,14 @@ from localchat.messages import (
     PromptSize,
     ReplyDone,
     ReplyOptions,
+    TextCut,
     TextDelta,
     sampling_options,
 )
 from localchat.model.decoder import Check
 from localchat.model.device import configure_threads
 from localchat.model.load import LoadedModel, load_model
-from localchat.recording import Recording, Replayed, ReplyRecorded, TokenChosen
+from localchat.recording import Recording, Replayed, ReplyExplained, ReplyRecorded, TokenChosen, TokenExplained
 from localchat.text.chat_text import ChatText, load_chat_text
 from localchat.translation import _, mark
 
@@ -64,7 +72,10 @@ class Engine:
         self,
         path: str | Path,
         context_length: int | None = None,
+        draft: str | Path | None = None,
         *,
+        cache_kind: CacheChoice = "auto",
+        budgets: Budgets | None = None,
         on_progress: Callable[[LoadProgress], None] = lambda _: None,
         stop: StopSignal | None = None,
     ) -> ModelInfo:
@@ -74,6 +85,10 @@ class Engine:
             path: the folder or file.
             context_length: tokens of context to allow, at most the model's own; None takes the model's own, or as many
                 as there is memory for.
+            cache_kind: how keys and values are to be held.
+            budgets: of the memory and the disk that other conversations may take.
+            draft: a smaller model of the same vocabulary, which guesses what this one is about to write. Where it
+                cannot, `ModelInfo.draft_problem` says why.
 
         Raises:
             Stopped: `stop` was set.
@@ -88,6 +103,7 @@ class Engine:
         loaded = load_model(
             path,
             context_length=context_length,
+            cache=cache_kind,
             on_progress=lambda stage, fraction: on_progress(LoadProgress(stage, fraction)),
             check=check,
         )
@@ -95,6 +111,11 @@ class Engine:
         cache = cache_for(loaded, loaded.context_length)
         on_progress(LoadProgress(mark("Warming up"), 1.0))
         token_ids = _warm_up(loaded, text, cache, check)
+        digests = Digests(path, text)
+        digests.begin()
+        speculator = Speculator(loaded)
+        if draft:
+            speculator.load_draft(Path(draft).expanduser(), text.tokenizer, loaded.context_length, check)
         info = ModelInfo(
             name=loaded.name,
             architecture=loaded.spec.family,
@@ -109,30 +130,54 @@ class Engine:
             load_s=time.perf_counter() - began,
             sampling=loaded.sampling,
             thinking_switch=text.template.switch is not None,
+            speculation=speculator.refusal or "",
+            draft=speculator.draft.name if speculator.draft else "",
+            draft_problem=str(speculator.draft_problem or ""),
+            **cache_facts(loaded, cache_kind),
         )
-        self._model = OpenModel(loaded, text, info, cache, token_ids, token_ids[:], Digests(path, text))
+        prefixes = PrefixCache(budgets or Budgets())
+        self._model = OpenModel(loaded, text, info, cache, token_ids, token_ids[:], digests, speculator, prefixes)
         return info
 
     def unload(self) -> None:
-        """Let the model and its cache go."""
+        """Let the model and its cache go. What is on its way to the disk still gets there."""
         self._model = None
+
+    def flush(self, seconds: float = 10.0) -> None:
+        """Wait until what is to be kept of conversations is on disk, at most so long."""
+        if (model := self._model) is not None:
+            model.prefixes.flush(seconds)
+
+    def forget(self, chat: str) -> None:
+        """Let nothing come to disk any more of a conversation that was deleted."""
+        if self._model is not None:
+            self._model.prefixes.forget(chat)
 
     def measure(self, messages: Sequence[Message]) -> PromptSize:
         """Count the tokens of a conversation with the model's own template, without reading them."""
         model = self._ready()
         return PromptSize(len(model.text.encode(messages)), model.info.context_length)
 
+    def ledger(
+        self, messages: Sequence[Message], options: ReplyOptions, ends: Sequence[Sequence[int]] = (), ahead: int = 0
+    ) -> ContextLedger:
+        """What a reply would be given: see `context_ledger.ledger`."""
+        model = self._ready()
+        return ledger(model.text, messages, options, model.info.context_length, ends, ahead)
+
     def reply(
         self, messages: Sequence[Message], options: ReplyOptions, *, stop: StopSignal | None = None
     ) -> Iterator[Event]:
         """Answer the last message: `PromptFitted`, `PromptProgress`..., `TextDelta`..., `ReplyRecorded`, `ReplyDone`.
 
-        Where probabilities are asked for, `TokenChosen` comes before the text that a token completes. What the cache
-        already holds of the prompt is not read again. A stop ends the reply with its text so far.
+        Before the last two, `TextCut` comes where the reply went round in circles. Where probabilities are asked for,
+        `TokenChosen` comes before the text that a token completes. What the cache already holds of the prompt is not
+        read again. A stop ends the reply with its text so far.
 
         Raises:
             ContextOverflow: the last message is too long for the model.
             BadTemplate: the model's template refuses this conversation.
+            BadConstraint: the reply cannot be held to what it is to match.
             InvalidSetting: a sampling option is out of its range, or `think` is set and the model has no such switch.
         """
         model = self._ready()
@@ -142,37 +187,45 @@ class Engine:
         if sampling.seed is None:
             sampling = replace(sampling, seed=secrets.randbits(32))
         begin = partial(encode_up_to, prefill=options.prefill, thinking=options.thinking, think=options.think)
-        encode = partial(begin, model.text, model.line)
-        fitted = fit(messages, encode, model.info.context_length, options.max_tokens)
-        prompt = fitted.token_ids
-        cached = model.rewind(prompt)
-        model.digests.begin()
-        yield PromptFitted(len(prompt), cached, fitted.left_out, model.info.context_length)
+        encode = partial(begin, model.text, options.known or model.line)
+        length = model.info.context_length
+        if options.line:
+            fitted = exact_line(options, messages, length)
+        else:
+            fitted = fit(messages, encode, length, options.max_tokens, options.overflow)
+        prompt, held = fitted.token_ids, masked(options, messages)
+        begun = begun_tokens(model.text, prompt, fitted.messages, options)
+        mask = model.masks.begin(held, prompt, begun)
+        cached = model.rewind(prompt, check)
+        yield PromptFitted(len(prompt), cached, fitted.left_out, model.info.context_length, fitted.summarised)
 
-        sampler, alternatives = Sampler(sampling, prompt), options.probabilities
+        sampler, alternatives = model.sampler(sampling, prompt, mask=mask), options.probabilities
         watched = Watched(sampler, model.text.tokenizer, alternatives) if alternatives else sampler
         reply = Reply(model, options, watched, prompt)
+        for part in reply.begun:
+            yield TextDelta(part.text, 0, 0.0, part.thinking)
         first_token_at = 0.0
         try:
             for done in reply.read_prompt(cached, check):
                 yield PromptProgress(done, len(prompt) - cached)
+            model.keep(options.chat)
             for parts in reply.write(check):
                 first_token_at = first_token_at or time.perf_counter()
                 speed = _rate(reply.tokens - 1, time.perf_counter() - first_token_at)
-                for part in parts:
-                    if isinstance(part, TokenChosen):
-                        yield part
+                for each in parts:
+                    if isinstance(each, (TokenChosen, TextCut)):
+                        yield each
                     else:
-                        yield TextDelta(part.text, reply.tokens, speed, part.thinking)
+                        yield TextDelta(each.text, reply.tokens, speed, each.thinking)
         except Stopped:
             reply.finish_reason = "stopped"
         ended = time.perf_counter()
         first_token_at = first_token_at or ended
         for part in reply.text.rest():
             yield TextDelta(part.text, reply.tokens, _rate(reply.tokens - 1, ended - first_token_at), part.thinking)
+        model.keep(options.chat)
         around = circumstances(model, wait=reply.finish_reason != "stopped")
-        recording = recorded(prompt, reply.written, sampling, around, ended=reply.ended, chosen=reply.chosen)
-        yield ReplyRecorded(asdict(recording))
+        yield ReplyRecorded(asdict(recorded(reply, prompt, begun, sampling, around, held)))
         yield ReplyDone(
             finish_reason=reply.finish_reason,
             prompt_tokens=len(prompt),
@@ -181,13 +234,16 @@ class Engine:
             seed=sampling.seed or 0,
             time_to_first_token_s=first_token_at - began,
             prefill_tokens_per_second=_rate(len(prompt) - cached, first_token_at - began),
-            decode_tokens_per_second=_rate(reply.tokens - 1, ended - first_token_at),
+            decode_tokens_per_second=_rate(reply.tokens + reply.taken_back - 1, ended - first_token_at),
             context_used=model.cache.length,
             context_length=model.info.context_length,
             left_out=fitted.left_out,
             sampling=asdict(sampling),
             thinking_tokens=reply.text.thinking_tokens,
             thinking_seconds=reply.text.thinking_seconds,
+            drafted_tokens=reply.guesses.drafted if reply.guesses else 0,
+            accepted_tokens=reply.guesses.accepted if reply.guesses else 0,
+            summarised=fitted.summarised,
         )
 
     def replay(self, recording: Recording, *, stop: StopSignal | None = None) -> Iterator[PromptProgress | Replayed]:
@@ -198,6 +254,20 @@ class Engine:
             InvalidSetting: it was recorded with other tokens or options than this model and this version have.
         """
         return replay(self._ready(), recording, _checker(stop))
+
+    def explain(
+        self, recording: Recording, alternatives: int, *, stop: StopSignal | None = None
+    ) -> Iterator[PromptProgress | TokenExplained | ReplyExplained]:
+        """How sure the model was of every token: `PromptProgress` and `TokenExplained`..., `ReplyExplained`.
+
+        Args:
+            alternatives: so many of the likeliest tokens are told at every place.
+
+        Raises:
+            Stopped: `stop` was set.
+            InvalidSetting: it was recorded with other weights, tokens or options than this model has.
+        """
+        return explain(self._ready(), recording, alternatives, _checker(stop))
 
     def _ready(self) -> OpenModel:
         if self._model is None:

@@ -7,6 +7,7 @@ and leaves the cache with whole tokens only.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
@@ -72,15 +73,31 @@ class Chooser(Protocol):
         """`token` is now part of the reply."""
 
 
+class Guesses(Protocol):
+    """Who guesses what the reply goes on with, such as `localchat.engine.speculation.Speculation`."""
+
+    def draft(self, most: int, /) -> list[int]:
+        """At most `most` tokens that may come next; often none."""
+
+    def took(self, count: int, seconds: float, /) -> None:
+        """Reading `count` tokens, guesses among them, took so long."""
+
+    def accept(self, token: int, /) -> None:
+        """`token` is now part of the reply."""
+
+
 class Generation(Iterator[int]):
     """The tokens of one reply, the first of them drawn from `logits`, each computed when it is asked for.
 
-    The cache holds every token given out but the last: that one is read when the next is asked for.
+    The cache holds every token given out but the last: that one is read when the next is asked for. Where there are
+    guesses, they are read with it, and what the sampler then draws are the same tokens as without: see
+    `localchat.engine.speculation`. Until `close` the cache may hold some that were not given out.
 
     Args:
         stop_ids: tokens that end the reply; they are not given out.
         max_tokens: give out at most so many; None goes on to the end of the cache's context.
         check: called before each token and each layer.
+        guesses: what may come next.
 
     Attributes:
         finish_reason: why there are no more tokens; None while there may be.
@@ -97,9 +114,12 @@ class Generation(Iterator[int]):
         stop_ids: Collection[int],
         max_tokens: int | None = None,
         check: Check | None = None,
+        guesses: Guesses | None = None,
     ) -> None:
         self.finish_reason: FinishReason | None = None
         self.pending: list[int] = []
+        self._guesses = guesses
+        self._ahead: deque[tuple[int, Tensor]] = deque()  # guesses that the cache holds, and the logits after each
         self._decoder, self._cache, self._logits, self._sampler = decoder, cache, logits, sampler
         self._stop_ids, self._check = frozenset(stop_ids), check
         self._left = max_tokens
@@ -118,21 +138,46 @@ class Generation(Iterator[int]):
             self.finish_reason = "stop"
             raise StopIteration
         self._sampler.accept(token)
-        self.pending.append(token)
+        if self._guesses is not None:
+            self._guesses.accept(token)
+        if self._ahead and self._ahead[0][0] == token:
+            _guess, self._logits = self._ahead.popleft()
+        else:
+            self.close()
+            self.pending.append(token)
         if self._left is not None:
             self._left -= 1
         return token
+
+    def close(self) -> None:
+        """Cut back the cache to tokens that were given out."""
+        if self._ahead:
+            self._cache.truncate(self._cache.length - len(self._ahead))
+            self._ahead.clear()
 
     def _out_of_room(self) -> FinishReason | None:
         if self._left is not None and self._left <= 0:
             return "length"
         # A token that was given out must fit, as the next turn of the conversation reads it.
-        if self._cache.length + len(self.pending) >= self._cache.context_length:
+        if self._room() <= 0:
             return "context"
         return None
 
+    def _room(self) -> int:
+        """Tokens that fit after those given out."""
+        return self._cache.context_length - self._cache.length + len(self._ahead) - len(self.pending)
+
     def _read_pending(self) -> None:
-        tokens = torch.tensor(self.pending, dtype=torch.int64)
+        guessed: list[int] = []
+        if self._guesses is not None:
+            room = self._room()
+            guessed = self._guesses.draft(room if self._left is None else min(room, self._left - 1))
+        tokens = torch.tensor([*self.pending, *guessed], dtype=torch.int64)
+        began = time.perf_counter()
         with torch.inference_mode():
-            self._logits = self._decoder(tokens, self._cache, check=self._check).cpu()
+            logits = self._decoder(tokens, self._cache, check=self._check, all_logits=bool(guessed)).cpu()
+        if self._guesses is not None:
+            self._guesses.took(len(tokens), time.perf_counter() - began)
+        self._logits, *after = logits[-len(guessed) - 1 :] if guessed else (logits,)
+        self._ahead.extend(zip(guessed, after, strict=True))
         self.pending.clear()

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from torch import Tensor
 
-from localchat.engine.sampling import Floats, Sampler, likeliest
+from localchat.engine.sampling import Sampler, likeliest
+from localchat.engine.sampling_filters import Floats
 from localchat.recording import TokenChosen, TokenProbability
 from localchat.text.tokenizer import Tokenizer
 
@@ -55,14 +56,18 @@ class Watched:
 
     def sample(self, logits: Tensor) -> int:
         token = self._sampler.sample(logits)
-        softmax = Softmax(logits)
-        ids = softmax.likeliest(self._alternatives)
-        chosen, *alternatives = told([token, *ids], self._sampler, logits, softmax, self._tokenizer)
-        self.latest = TokenChosen(chosen, softmax.entropy(), tuple(alternatives))
+        self.latest = explained(token, self._sampler, logits, self._tokenizer, self._alternatives)
         return token
 
     def accept(self, token: int) -> None:
         self._sampler.accept(token)
+
+
+def explained(token: int, sampler: Sampler, logits: Tensor, tokenizer: Tokenizer, alternatives: int) -> TokenChosen:
+    """How sure the model was of a token, at a place that `sampler` has not gone on from, and what else was likely."""
+    softmax = Softmax(logits)
+    chosen, *others = told([token, *softmax.likeliest(alternatives)], sampler, logits, softmax, tokenizer)
+    return TokenChosen(chosen, softmax.entropy(), tuple(others))
 
 
 def told(

@@ -16,14 +16,21 @@ import traceback
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
-from localchat.errors import LocalChatError
+from localchat.config import Config, load_config
+from localchat.constraint import Constraint
+from localchat.errors import InvalidSetting, LocalChatError
 from localchat.messages import Event, Failure, Loaded, LoadProgress, Message, ReplyOptions, to_json
 from localchat.openmp import wait_briefly
 from localchat.paths import assets_dir
+from localchat.recording import Recording
 from localchat.translation import _, mark, spoken, use
 
 if TYPE_CHECKING:
     from localchat.engine.facade import Engine
+    from localchat.engine.prefix_cache import Budgets
+
+_PARTING_S = 0.3
+"""For what is on its way to the disk when the interface ends; it has more patience than this."""
 
 
 def refuse_sockets(event: str, arguments: tuple[object, ...]) -> None:
@@ -80,6 +87,9 @@ class Server:
                     engine.load(
                         request["model"],
                         request["context_length"],
+                        request["draft"],
+                        cache_kind=_config().cache,
+                        budgets=_budgets(),
                         on_progress=lambda progress: self._send(request["id"], progress),
                         stop=stop,
                     )
@@ -88,11 +98,21 @@ class Server:
                 options = request["options"]
                 yield from engine.reply(
                     [Message(**m) for m in request["messages"]],
-                    ReplyOptions(**{**options, "stop": tuple(options["stop"])}),
+                    reply_options(options),
                     stop=stop,
                 )
+            case "ledger":
+                turns = [Message(**m) for m in request["messages"]]
+                yield engine.ledger(turns, reply_options(request["options"]), request["ends"], request["ahead"])
+            case "replay":
+                yield from engine.replay(Recording.from_object(request["recording"]), stop=stop)
+            case "explain":
+                recording = Recording.from_object(request["recording"])
+                yield from engine.explain(recording, request["alternatives"], stop=stop)
             case "measure":
                 yield engine.measure([Message(**m) for m in request["messages"]])
+            case "forget":
+                engine.forget(request["chat"])
             case unknown:
                 raise LocalChatError(_("The engine knows no request {unknown!r}.").format(unknown=unknown))
 
@@ -112,6 +132,8 @@ class Server:
             if request["op"] == "load" and self._engine is None:
                 self._send(request["id"], LoadProgress(mark("Starting the engine")))
             self._queue.put(request)
+        if self._engine is not None:
+            self._engine.flush(_PARTING_S)
         os._exit(0)  # the interface is gone; the main thread may be deep inside a matrix product
 
     def _stop_event(self, number: int, *, only_known: bool = False) -> threading.Event:
@@ -127,6 +149,26 @@ class Server:
             self._output.flush()
         except BrokenPipeError:
             os._exit(0)
+
+
+def reply_options(given: dict[str, Any]) -> ReplyOptions:
+    """Options as they cross the pipe: of what JSON has."""
+    constraint = given["constraint"] and Constraint(**given["constraint"])
+    stop, line = tuple(given["stop"]), tuple(given["line"])
+    return ReplyOptions(**{**given, "stop": stop, "line": line, "constraint": constraint})
+
+
+def _config() -> Config:
+    try:
+        return load_config()
+    except InvalidSetting:  # the interface says what is wrong
+        return Config()
+
+
+def _budgets() -> Budgets:
+    from localchat.engine.prefix_cache import Budgets
+
+    return Budgets.of(_config())
 
 
 def _import_engine() -> Engine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from localchat.engine.circumstances import circumstances
 from localchat.engine.open_model import OpenModel
 from localchat.engine.probabilities import Softmax, told
 from localchat.engine.reply import Reply
-from localchat.engine.sampling import Sampler
+from localchat.engine.sampling import Sampler, TokenMask
 from localchat.errors import InvalidSetting
 from localchat.messages import PromptProgress, ReplyOptions, sampling_options
 from localchat.model.decoder import Check
@@ -24,32 +24,64 @@ _BEFORE, _AFTER = 24, 16
 
 def replay(model: OpenModel, recording: Recording, check: Check) -> Iterator[PromptProgress | Replayed]:
     """See `localchat.engine.facade.Engine.replay`."""
-    _refuse_what_does_not_fit(model, recording)
-    prompt, recorded = list(recording.prompt), list(recording.reply)
-    sampler = Sampler(sampling_options(recording.sampling), prompt)
-    following = _Following(sampler, recorded, model.text.tokenizer)
+    refuse_what_does_not_fit(model, recording)
+    before: list[int] = []  # tokens of the parts that were the same
+    for part in recording.parts:
+        sampler = sampler_of(model, part, mask=model.masks.again(part))
+        following = _Following(sampler, list(part.reply), model.text.tokenizer)
+        written = yield from _write_again(model, part, following, check)
+        if following.place is not None:
+            yield _difference(model, before, part, following, written)
+            return
+        before += part.reply
+    yield Replayed(len(before), False, circumstances(model))
+
+
+def _write_again(
+    model: OpenModel, part: Recording, following: _Following, check: Check
+) -> Generator[PromptProgress, None, list[int]]:
+    prompt = list(part.prompt)
     reply = Reply(model, ReplyOptions(), following, prompt)
     cached = model.rewind(prompt)
+    read = len(prompt) - cached
+    total = read + len(part.reply)
     for done in reply.read_prompt(cached, check):
-        yield PromptProgress(done, len(prompt) - cached)
-    if recorded or recording.ended:
+        yield PromptProgress(done, total)
+    if part.reply or part.ended:
         for _parts in reply.write(check):
-            if following.is_over(recording.ended):
+            yield PromptProgress(min(read + reply.tokens, total), total)
+            if following.is_over(part.ended):
                 break
+    return reply.written
+
+
+def _difference(
+    model: OpenModel, before: list[int], part: Recording, following: _Following, written: list[int]
+) -> Replayed:
     place = following.place
-    if place is None:
-        yield Replayed(len(recorded), False, circumstances(model))
-        return
-    yield Replayed(
-        tokens=place,
+    assert place is not None
+    return Replayed(
+        tokens=len(before) + place,
         differs=True,
         circumstances=circumstances(model),
-        same=model.text.spell(recorded[max(0, place - _BEFORE) : place]),
-        then=model.text.spell(recorded[place : place + _AFTER]),
-        now=model.text.spell(reply.written[place : place + _AFTER]),
+        same=model.text.spell([*before, *part.reply[:place]][-_BEFORE:]),
+        then=model.text.spell(part.reply[place : place + _AFTER]),
+        now=model.text.spell(written[place : place + _AFTER]),
         chosen_then=following.then,
         chosen_now=following.now,
     )
+
+
+def sampler_of(
+    model: OpenModel, part: Recording, prompt: Sequence[int] | None = None, mask: TokenMask | None = None
+) -> Sampler:
+    """Who chose the tokens of one part of a recorded reply, before the first of them.
+
+    Args:
+        prompt: that it shall take for the one it was given, instead of the part's own.
+        mask: what the part was held to.
+    """
+    return model.sampler(sampling_options(part.sampling), part.prompt if prompt is None else prompt, mask=mask)
 
 
 class _Following:
@@ -90,18 +122,23 @@ class _Following:
         return not ended and len(self.chosen) >= len(self._recorded)
 
 
-def _refuse_what_does_not_fit(model: OpenModel, recording: Recording) -> None:
-    if max([*recording.prompt, *recording.reply], default=0) >= model.loaded.spec.vocab_size:
+def refuse_what_does_not_fit(model: OpenModel, recording: Recording) -> None:
+    """
+    Raises:
+        InvalidSetting: a part of the reply has tokens that this model does not know, or that its context cannot hold.
+    """
+    longest = max(len(part.line) for part in recording.parts)
+    if max((token for part in recording.parts for token in part.line), default=0) >= model.loaded.spec.vocab_size:
         raise InvalidSetting(
             _("The model {name} has another vocabulary than the one that wrote this reply.").format(
                 name=model.info.name
             ),
             _("Name that model with -m."),
         )
-    if len(recording.line) > model.info.context_length:
+    if longest > model.info.context_length:
         raise InvalidSetting(
             _("The reply and its prompt have {count} tokens, and the context has room for {context_length}.").format(
-                count=len(recording.line), context_length=model.info.context_length
+                count=longest, context_length=model.info.context_length
             ),
             _("Raise context_length in the settings."),
         )

@@ -2,14 +2,16 @@
 
 The order of the stages, which is part of what an option means:
 
-    repetition penalty -> frequency and presence penalty -> temperature -> top-k -> top-p -> min-p -> draw
+    mask -> repetition penalty -> frequency and presence penalty -> DRY -> temperature
+         -> top-k -> top-p -> min-p -> typical-p -> XTC -> draw
 
-Temperature 0 takes the most likely token after the penalties (the lowest id among equals) and draws nothing. The
-filters always leave the likeliest token.
+Where mirostat is on, it takes the place of everything between temperature and draw. Temperature 0 takes the most likely
+token after the penalties (the lowest id among equals), looks at no filter and draws nothing. Top-k, top-p and min-p
+always leave the likeliest token; typical-p and XTC are made to leave it out.
 
-Each stage is a pure function of numpy arrays. The temperature turns logits into depths: how far each lies below the
-largest. The filters take depths in ascending order and return the first so many. `Sampler` strings the stages together
-and holds what a reply needs: its random numbers and the tokens that were seen.
+Each stage is a pure function of numpy arrays (`sampling_filters`, `sampling_penalties`). The temperature turns logits
+into depths: how far each lies below the largest. The filters take depths in ascending order. `Sampler` strings the
+stages together and holds what a reply needs: its random numbers and the tokens that were seen.
 
 What takes time here is not arithmetic. Between two tokens the weights of the model push all else out of the caches, and
 an operation on twenty numbers takes as long as its code takes to arrive again: 10 to 30 µs in torch, and in numpy 5 to
@@ -21,81 +23,46 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from localchat.engine.landmarks import Landmarks
+from localchat.engine.mirostat import Mirostat
+from localchat.engine.sampling_filters import (
+    Floats,
+    Ids,
+    apply_temperature,
+    draw,
+    min_p,
+    top_choices,
+    top_k,
+    top_p,
+    typical_p,
+)
+from localchat.engine.sampling_penalties import Penalties
 from localchat.errors import BadLogits
 from localchat.messages import SamplingOptions
 from localchat.translation import _
 
-Floats = NDArray[np.floating[Any]]
-Ids = NDArray[np.intp]
-
 _BLOCK = 64  # of the vocabulary in `_peaks`
-_COLDEST = 1e-6  # below it, float32 logits cannot differ by less than certainty
 _FEWEST, _SPARE = 16, 4  # looked at where penalties may lower some: at least 16 tokens, or 4 times those wanted
 _AT_ONCE = 64  # random numbers
+_IMPOSSIBLE = np.float32(-math.inf)
+_LOWEST = float(np.finfo(np.float32).min)  # logits below it cannot be chosen
 
 
-def penalize_repetition(logits: Floats, seen: NDArray[np.bool_], penalty: float) -> Floats:
-    """Divide the positive logits [n] of the tokens `seen` [n] by `penalty` and multiply the negative ones.
+class TokenMask(Protocol):
+    """Who says what the next token may be at all."""
 
-    Source: Keskar et al., CTRL, 2019, section 4.1; the negative case is what every implementation has added since.
-    """
-    ids = seen.nonzero()[0]
-    chosen = logits[ids]
-    which = np.minimum if penalty > 1 else np.maximum  # of the two is what the sign asks for
-    result = logits.copy()
-    result[ids] = which(chosen / penalty, chosen * penalty)
-    return result
+    def allowed(self) -> NDArray[np.bool_] | None:
+        """For every token [V] whether it may come now; None allows all. May be asked several times for one place."""
 
-
-def penalize_frequency(logits: Floats, counts: Floats, frequency: float, presence: float) -> Floats:
-    """Subtract `frequency` times its count [n] from every logit [n], and `presence` where the count is not 0."""
-    return logits - (counts * frequency + np.minimum(counts, 1) * presence)
-
-
-def apply_temperature(logits: Floats, temperature: float) -> Floats:
-    """Depths: how far each logit is below the largest, divided by a temperature above 0."""
-    return (float(logits[logits.argmax()]) - logits) / max(temperature, _COLDEST)
-
-
-def top_k(depths: Floats, k: int) -> Floats:
-    """The first k of ascending depths, and what equals the k-th; 0 keeps all."""
-    if k == 0 or k >= len(depths):
-        return depths
-    return depths[: depths.searchsorted(depths[k - 1], side="right")]
-
-
-def top_p(depths: Floats, p: float, total: float | None = None) -> Floats:
-    """The first of ascending depths, until their probability reaches p (Holtzman et al., 2020).
-
-    Args:
-        total: the sum of exp(-depth), where `depths` are not all that there are.
-    """
-    if p >= 1:
-        return depths
-    sums = _running_sums(depths)
-    reached = p * (float(sums[-1]) if total is None else total)
-    return depths[: 1 + sums[:-1].searchsorted(reached)]  # a token stays while those before it do not reach p
-
-
-def min_p(depths: Floats, p: float) -> Floats:
-    """Of ascending depths, what is at least p times as likely as depth 0; 0 keeps all."""
-    if p == 0:
-        return depths
-    return depths[: depths.searchsorted(-math.log(p), side="right")]
-
-
-def draw(depths: Floats, uniform: float) -> int:
-    """Index of one of the depths, as likely as exp(-depth) says; `uniform` is a random number in [0, 1)."""
-    sums = _running_sums(depths)
-    # As `uniform` is at most 1 - 2**-53, the product is below the last sum: there is one above it.
-    return int(sums.searchsorted(uniform * float(sums[-1]), side="right"))
+    def accept(self, token: int, /) -> None:
+        """`token` is now part of the reply."""
 
 
 def most_likely(logits: Floats) -> int:
@@ -114,18 +81,32 @@ class Sampler:
 
     Args:
         options: checked by their own class.
-        prompt: tokens before the reply; the repetition penalty counts them as seen.
+        prompt: tokens before the reply; the repetition penalty counts them as seen, and DRY looks for repeats there.
+        mask: applied to the logits first of all.
+        landmarks: where DRY's repetitions break off, and what XTC leaves alone; without it nothing is special.
 
     Attributes:
         seed: of the random numbers: the options', or a fresh one, so that the reply can be made again.
     """
 
-    def __init__(self, options: SamplingOptions, prompt: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        options: SamplingOptions,
+        prompt: Iterable[int] = (),
+        *,
+        mask: TokenMask | None = None,
+        landmarks: Landmarks | None = None,
+    ) -> None:
         self.options = options
         self.seed = options.seed if options.seed is not None else secrets.randbits(32)
         self._uniforms = _uniforms(self.seed)
-        any_penalty = options.repetition_penalty != 1 or options.frequency_penalty or options.presence_penalty
-        self._penalties = _Penalties(options, prompt) if any_penalty else None
+        self._mask = mask
+        self._landmarks = landmarks
+        breaks: Callable[[int], bool] = _breaks_nothing
+        if landmarks is not None:
+            breaks = landmarks.breaks if options.dry_breakers else landmarks.controls
+        self._penalties = Penalties(options, prompt, breaks) if Penalties.wanted(options) else None
+        self._mirostat = Mirostat(options.mirostat_tau, options.mirostat_eta) if options.mirostat_tau else None
 
     def sample(self, logits: Tensor) -> int:
         """The next token, from logits float32 [V]; call `accept` when it becomes part of the reply.
@@ -137,6 +118,9 @@ class Sampler:
         if self.options.temperature == 0:
             return _greedy(values, penalties)
         ids, depths = self._kept(values, k, penalties)
+        if self.options.xtc_probability and next(self._uniforms) < self.options.xtc_probability:
+            depths = depths.copy()
+            depths[self._excluded(ids, depths)] = math.inf
         return int(ids[draw(depths, next(self._uniforms))])
 
     def distribution(self, logits: Tensor) -> tuple[Ids, Floats]:
@@ -146,18 +130,29 @@ class Sampler:
             return np.array([_greedy(values, penalties)]), np.ones(1)
         ids, depths = self._kept(values, k, penalties)
         weights = np.exp(-depths.astype(np.float64))
-        return np.asarray(ids), weights / weights.sum()
+        probabilities = weights / weights.sum()
+        if self.options.xtc_probability and len(top := self._excluded(ids, depths)):
+            weights[top] = 0
+            chance = self.options.xtc_probability
+            probabilities = (1 - chance) * probabilities + chance * weights / weights.sum()
+        return np.asarray(ids), probabilities
 
     def accept(self, token: int) -> None:
-        """`token` is now part of the reply: penalties count it."""
+        """`token` is now part of the reply: whoever looks back counts it."""
         if self._penalties is not None:
             self._penalties.accept(token)
+        if self._mask is not None:
+            self._mask.accept(token)
+        if self._mirostat is not None:
+            self._mirostat.accept(token)
 
-    def _penalized(self, logits: Tensor) -> tuple[Floats, int, _Penalties | None]:
+    def _penalized(self, logits: Tensor) -> tuple[Floats, int, Penalties | None]:
         """The logits, how many of the likeliest stay (0: all), and the penalties that were not applied to them yet."""
         values: Floats = logits.numpy(force=True)
+        if self._mask is not None and (allowed := self._mask.allowed()) is not None:
+            values = np.where(allowed, values, _IMPOSSIBLE)
         options, penalties = self.options, self._penalties
-        k = 1 if options.temperature == 0 else options.top_k
+        k = 1 if options.temperature == 0 else 0 if self._mirostat is not None else options.top_k
         if k >= len(values):
             k = 0
         if penalties is not None:
@@ -166,60 +161,43 @@ class Sampler:
                 return penalties.apply(values, slice(None)), k, None
         return values, k, penalties
 
-    def _kept(self, logits: Floats, k: int, penalties: _Penalties | None) -> tuple[Ids | range, Floats]:
+    def _kept(self, logits: Floats, k: int, penalties: Penalties | None) -> tuple[Ids | range, Floats]:
         """The tokens that the filters leave, and their depths."""
         options, total = self.options, None
+        ids: Ids | range
         if k:
             ids, kept = likeliest(logits, k, penalties)
             depths = apply_temperature(kept, options.temperature)
         else:
             most_likely(logits)
-            depths = apply_temperature(logits, options.temperature)
-            if options.top_p == 1 and options.min_p == 0:
-                return range(len(logits)), depths
-            total = float(np.exp(-depths).sum(dtype=np.float64))
-            ids = _likely_enough(depths, total, options)
-            depths = depths[ids]
-        order = depths.argsort(kind="stable")  # of equals the lowest id first
-        depths = top_k(depths[order], k)
-        depths = min_p(top_p(depths, options.top_p, total), options.min_p)
-        return ids[order[: len(depths)]], depths
+            ids, depths = range(len(logits)), apply_temperature(logits, options.temperature)
+            if self._mirostat is not None:
+                steered = self._mirostat.keep(depths)
+                return steered, depths[steered]
+            if options.top_p < 1 or options.min_p > 0:
+                total = float(np.exp(-depths).sum(dtype=np.float64))
+                ids = _likely_enough(depths, total, options)
+                depths = depths[ids]
+        if not isinstance(ids, range):
+            order = depths.argsort(kind="stable")  # of equals the lowest id first
+            depths = top_k(depths[order], k)
+            depths = min_p(top_p(depths, options.top_p, total), options.min_p)
+            ids = ids[order[: len(depths)]]
+        if options.typical_p < 1:
+            typical = typical_p(depths, options.typical_p)
+            ids, depths = typical if isinstance(ids, range) else ids[typical], depths[typical]
+        return ids, depths
+
+    def _excluded(self, ids: Ids | range, depths: Floats) -> Ids:
+        """Indices of what XTC leaves out; none where one of them ends a line or the reply."""
+        top = top_choices(depths, self.options.xtc_threshold)
+        if self._landmarks is not None and any(self._landmarks.ends(int(ids[index])) for index in top):
+            return top[:0]
+        return top
 
 
-class _Penalties:
-    """The penalties of a reply, and the tokens that they count."""
-
-    def __init__(self, options: SamplingOptions, prompt: Iterable[int]) -> None:
-        self._options = options
-        self._seen: NDArray[np.bool_] | None = None  # [V], which `count` is told
-        self._counts: Floats = np.zeros(0, np.float32)  # [V], of this reply
-        self._prompt, self._new = list(prompt), list[int]()
-        self.only_lower = (
-            options.repetition_penalty >= 1 and options.frequency_penalty >= 0 and options.presence_penalty >= 0
-        )
-
-    def accept(self, token: int) -> None:
-        self._new.append(token)
-
-    def count(self, vocab_size: int) -> None:
-        """The tokens accepted since the last call."""
-        if self._seen is None:
-            self._seen, self._counts = np.zeros(vocab_size, np.bool_), np.zeros(vocab_size, np.float32)
-            self._seen[self._prompt] = True
-        for token in self._new:
-            self._seen[token] = True
-            self._counts[token] += 1
-        self._new.clear()
-
-    def apply(self, logits: Floats, ids: Ids | slice) -> Floats:
-        """Penalize the logits of the tokens `ids`."""
-        options = self._options
-        assert self._seen is not None
-        if options.repetition_penalty != 1:
-            logits = penalize_repetition(logits, self._seen[ids], options.repetition_penalty)
-        if options.frequency_penalty or options.presence_penalty:
-            logits = penalize_frequency(logits, self._counts[ids], options.frequency_penalty, options.presence_penalty)
-        return logits
+def _breaks_nothing(_token: int) -> bool:
+    return False
 
 
 def _uniforms(seed: int) -> Iterator[float]:
@@ -229,10 +207,6 @@ def _uniforms(seed: int) -> Iterator[float]:
         yield from generator.random(_AT_ONCE).tolist()
 
 
-def _running_sums(depths: Floats) -> NDArray[np.float64]:
-    return np.add.accumulate(np.exp(-depths), dtype=np.float64)
-
-
 def _check(largest: float) -> None:
     if not math.isfinite(largest):
         raise BadLogits(
@@ -240,7 +214,7 @@ def _check(largest: float) -> None:
         )
 
 
-def _greedy(logits: Floats, penalties: _Penalties | None) -> int:
+def _greedy(logits: Floats, penalties: Penalties | None) -> int:
     if penalties is None:
         return most_likely(logits)
     ids, kept = likeliest(logits, 1, penalties)
@@ -257,8 +231,9 @@ def _likely_enough(depths: Floats, total: float, options: SamplingOptions) -> Id
     return (depths <= -math.log(least)).nonzero()[0]
 
 
-def likeliest(logits: Floats, k: int, penalties: _Penalties | None) -> tuple[Ids, Floats]:
-    """Ids, ascending, and penalized logits of some tokens among which are the k likeliest and their equals.
+def likeliest(logits: Floats, k: int, penalties: Penalties | None) -> tuple[Ids, Floats]:
+    """Ids, ascending, and penalized logits of some tokens among which are the k likeliest and their equals, as far as
+    they can be chosen at all.
 
     The penalties only lower logits here. So when k of the tokens looked at reach `least` in spite of them, no other
     token, as none reaches it without them, can be one of the k likeliest.
@@ -270,12 +245,12 @@ def likeliest(logits: Floats, k: int, penalties: _Penalties | None) -> tuple[Ids
     while True:
         peaks = _peaks(logits, wanted)
         _check(peaks[-1])
-        least = peaks[-min(wanted, len(peaks))]
+        least = max(float(peaks[-min(wanted, len(peaks))]), _LOWEST)
         ids = (logits >= least).nonzero()[0]
         kept = logits[ids]
         if penalties is not None:
             kept = penalties.apply(kept, ids)
-            if len((kept >= least).nonzero()[0]) < k and wanted < len(logits):
+            if least > _LOWEST and len((kept >= least).nonzero()[0]) < k and wanted < len(logits):
                 wanted *= _SPARE
                 continue
         return ids, kept

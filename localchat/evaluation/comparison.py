@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from localchat.engine.kv_cache import cache_for
+from localchat.engine.caches import cache_for
 from localchat.errors import InvalidSetting
 from localchat.evaluation.divergence import measure_divergence
 from localchat.evaluation.perplexity import begin_id, measure_perplexity, text_chunks
 from localchat.evaluation.speed import bench_apart
+from localchat.messages import CacheChoice
 from localchat.model.device import configure_threads
 from localchat.model.load import LoadedModel, load_model
 from localchat.text.chat_text import load_chat_text
@@ -27,12 +28,14 @@ def compare_models(
     *,
     context: int = 512,
     chunks: int | None = None,
+    cache: CacheChoice = "auto",
     on_progress: Callable[[str, float], None] = lambda _stage, _fraction: None,
 ) -> dict[str, Any]:
     """Perplexity, speed and size of both, and KL(a || b) where they read the text as the same tokens.
 
     Args:
         context, chunks: as of `measure_perplexity`.
+        cache: how the second one's keys and values are held: a model compared with itself shows what that costs.
 
     Returns:
         "context", "models" (two tables) and "divergence" (a table, or None where they cut the text differently).
@@ -42,11 +45,11 @@ def compare_models(
         LocalChatError: a model cannot be loaded.
     """
     benches = []
-    for number, path in enumerate((a, b)):
+    for number, (path, kind) in enumerate(((a, "auto"), (b, cache))):
         on_progress(_("Measuring the speed"), number / 2)
-        benches.append(bench_apart(path))
+        benches.append(bench_apart(path, cache=kind))
     configure_threads()
-    one, other = load_model(a), load_model(b)
+    one, other = load_model(a), load_model(b, cache=cache)
     tokenizers = load_chat_text(a).tokenizer, load_chat_text(b).tokenizer
     ids, other_ids = (tokenizer.encode(text) for tokenizer in tokenizers)
     divergence = None

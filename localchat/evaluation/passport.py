@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from localchat.engine.kv_cache import cache_for
+from localchat.engine.caches import cache_for
 from localchat.errors import InvalidSetting
 from localchat.evaluation.divergence import Comparison, compare_logits
 from localchat.evaluation.perplexity import begin_id, scored_blocks, scored_tokens, text_chunks

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from localchat.engine.kv_cache import KVCache, cache_for
+from localchat.engine.caches import cache_for
+from localchat.engine.kv_cache import KVCache
 from localchat.errors import InvalidSetting
 from localchat.model.decoder import Check, Forward
 from localchat.model.load import LoadedModel

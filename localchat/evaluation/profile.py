@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from localchat.engine.kv_cache import NativeKVCache
+from localchat.engine.caches import cache_for
 from localchat.engine.sampling import Sampler
 from localchat.errors import InvalidSetting
 from localchat.messages import SamplingOptions
-from localchat.model.decoder import DecoderLayer
+from localchat.model.decoder import DecoderLayer, Forward
 from localchat.model.load import LoadedModel
 from localchat.model.plan import Plan
 from localchat.translation import _
@@ -97,16 +97,17 @@ def measure_profile(model: LoadedModel, prompt: list[int], generate: int) -> Pro
                 name=model.name, kernel=model.kernel
             )
         )
-    cache = NativeKVCache(model.spec, len(prompt) + generate)
+    read: Forward = plan
+    cache = cache_for(model, len(prompt) + generate)
     ids = torch.tensor(prompt)
     plan.times()
-    plan(ids, cache)  # warms up
+    read(ids, cache)  # warms up
     cache.truncate(0)
     machine = measure_machine()
     plan.times()
     sampler = Sampler(SamplingOptions(temperature=0.0))
     began = time.perf_counter()
-    logits = plan(ids, cache)
+    logits = read(ids, cache)
     elapsed = time.perf_counter() - began
     reading = _parts(plan, plan.times(), elapsed, len(prompt), sum(range(1, len(prompt) + 1)), reads_once=True)
     elapsed = sampling = 0.0
@@ -114,7 +115,7 @@ def measure_profile(model: LoadedModel, prompt: list[int], generate: int) -> Pro
         began = time.perf_counter()
         token = torch.tensor([sampler.sample(logits)])
         sampled = time.perf_counter()
-        logits = plan(token, cache)
+        logits = read(token, cache)
         sampling += sampled - began
         elapsed += time.perf_counter() - sampled
     keys = sum(range(len(prompt) + 1, len(prompt) + generate + 1))

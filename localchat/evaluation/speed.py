@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from localchat.engine.caches import cache_for
 from localchat.engine.generate import prefill_steps
-from localchat.engine.kv_cache import cache_for
 from localchat.engine.sampling import Sampler
 from localchat.errors import InvalidSetting, LocalChatError
 from localchat.messages import SamplingOptions
@@ -87,17 +87,18 @@ def measure_speed(
     )
 
 
-def bench_apart(model: Path, *, repeat: int = 3, check: Check = lambda: None) -> dict[str, Any]:
+def bench_apart(model: Path, *, repeat: int = 3, cache: str = "auto", check: Check = lambda: None) -> dict[str, Any]:
     """What `localchat bench --json` says of a model: its memory shows only in a process that does nothing else.
 
     Args:
         repeat: rounds; the medians count.
+        cache: as of `load_model`.
         check: called several times a second; what it raises passes through, and the process is ended.
 
     Raises:
         LocalChatError: the model could not be measured; the message says why.
     """
-    options = ["--repeat", str(repeat), "--generate", "64", "--json"]
+    options = ["--repeat", str(repeat), "--generate", "64", "--cache", cache, "--json"]
     command = [sys.executable, "-m", "localchat", "bench", str(model), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from localchat.errors import InvalidSetting
 from localchat.messages import Message
 from localchat.text.chat_template import ChatTemplate
 from localchat.text.load import load_template, load_tokenizer, template_from_gguf, text_files, tokenizer_from_gguf
-from localchat.text.prompt import encode_chat
+from localchat.text.prompt import Span, chat_parts, encode_chat
 from localchat.text.thinking import ThinkingMarks, find_marks
-from localchat.text.tokenizer import Tokenizer
+from localchat.text.tokenizer import Piece, Tokenizer
 from localchat.translation import _
 from localchat.weights.gguf_file import GGUFFile
 
@@ -38,13 +39,20 @@ class ChatText:
             BadTemplate: the template refuses this conversation.
             InvalidSetting: the template cannot be told whether to think.
         """
+        return encode_chat(self.template, self.tokenizer, messages, self._variables(think))
+
+    def parts(self, messages: Sequence[Message], think: bool | None = None) -> tuple[list[Piece], list[Span]]:
+        """What `encode` makes token ids of, and where each message stands in it: see `chat_parts`."""
+        return chat_parts(self.template, self.tokenizer, messages, self._variables(think))
+
+    def _variables(self, think: bool | None) -> Mapping[str, Any] | None:
         switch = self.template.switch if think is not None else None
         if think is not None and switch is None:
             raise InvalidSetting(
                 _("This model cannot be told whether to think first: its chat template has no switch for that."),
                 _("Leave that to the model, or choose another one."),
             )
-        return encode_chat(self.template, self.tokenizer, messages, switch.variables(think) if switch else None)
+        return switch.variables(think) if switch and think is not None else None
 
     @cached_property
     def marks(self) -> ThinkingMarks | None:

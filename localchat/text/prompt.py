@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from localchat.errors import BadTemplate
 from localchat.messages import Message
@@ -61,12 +61,62 @@ def chat_pieces(
     Raises:
         BadTemplate: see `ChatTemplate.render`.
     """
+    return _rendered(template, tokenizer, messages, variables)[0]
+
+
+class Span(NamedTuple):
+    """Where a message stands in a rendering: what was thought before it, and its content, perhaps trimmed, to its end.
+
+    What the template does not write, such as old thoughts, or writes differently, takes no room.
+    """
+
+    begin: int
+    content: int
+    end: int
+
+
+def chat_parts(
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    variables: Mapping[str, Any] | None = None,
+) -> tuple[list[Piece], list[Span]]:
+    """The pieces, and where in their text, control tokens by their names, each message stands.
+
+    Raises:
+        BadTemplate: see `ChatTemplate.render`.
+    """
+    pieces, hidden, hide = _rendered(template, tokenizer, messages, variables)
+    spans: list[Span] = []
+    at = 0
+    for message in messages:
+        start = 0 if message.role == "system" else at  # some templates write it in the last turn
+        content, end = _find(hidden, hide(message.content), start, len(hidden)) or (at, at)
+        thought = _find(hidden, hide(message.thinking), start, content)
+        spans.append(Span(content if thought is None else thought[0], content, end))
+        at = at if message.role == "system" else end
+    return pieces, spans
+
+
+def _find(hidden: str, text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Where `text` stands between these places; many templates trim it."""
+    for wanted in (text, text.strip()):
+        if wanted and (place := hidden.find(wanted, start, end)) >= 0:
+            return place, place + len(wanted)
+    return None
+
+
+def _rendered(
+    template: ChatTemplate, tokenizer: Tokenizer, messages: Sequence[Message], variables: Mapping[str, Any] | None
+) -> tuple[list[Piece], str, Callable[[str], str]]:
+    """The pieces, the rendering with hidden letters that they were made of, and how these were hidden."""
     disguise = _Disguise(tokenizer, messages, template)
     plain = failure = rendered = None
     with contextlib.suppress(BadTemplate):  # it may object to what looks like a control token: the last way decides
         plain = template.render(messages, variables=variables)
-    for hide in disguise.ways():
+    for way in disguise.ways():
         try:
+            hide = way
             hidden = [Message(m.role, hide(m.content), hide(m.thinking)) for m in messages]
             rendered = template.render(hidden, variables=variables)
         except BadTemplate as error:
@@ -78,7 +128,7 @@ def chat_pieces(
         assert failure is not None
         raise failure
     pieces = tokenizer.split_at_specials(rendered)
-    return [disguise.uncover(piece) if isinstance(piece, str) else piece for piece in pieces]
+    return [disguise.uncover(piece) if isinstance(piece, str) else piece for piece in pieces], rendered, hide
 
 
 class _Disguise:

@@ -110,6 +110,16 @@ class ThinkingReader:
         """Whether the model is thinking now."""
         return self._place is _Place.THINKING
 
+    @property
+    def answering(self) -> bool:
+        """Whether the answer has begun, or the header that announces it is complete."""
+        return self._place is _Place.ANSWER
+
+    @property
+    def waits(self) -> bool:
+        """Whether thinking or the answer may begin here."""
+        return self._place is _Place.BEFORE and not self._held.strip()
+
     def push(self, text: str) -> list[Part]:
         """The parts that this completes, none of them empty."""
         self._held += text

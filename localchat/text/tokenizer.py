@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from localchat.errors import StorageFailed
@@ -63,11 +63,14 @@ class Tokenizer(ABC):
 
     def encode_pieces(self, pieces: Iterable[Piece]) -> list[int]:
         """Ids of text pieces (plain text, see `encode`) and control tokens, in order."""
-        ids: list[int] = []
+        return [id for ids in self.encode_each(pieces) for id in ids]
+
+    def encode_each(self, pieces: Iterable[Piece]) -> Iterator[list[int]]:
+        """What `encode_pieces` gives, piece by piece."""
         sequence = list(pieces)
         for index, piece in enumerate(sequence):
             if isinstance(piece, ControlToken):
-                ids.append(piece.id)
+                yield [piece.id]
                 continue
             text = _well_formed(piece)
             before, after = sequence[index - 1] if index else None, sequence[index + 1 : index + 2]
@@ -75,9 +78,7 @@ class Tokenizer(ABC):
                 text = text.lstrip()
             if after and isinstance(after[0], ControlToken) and after[0].strip_left:
                 text = text.rstrip()
-            if text:
-                ids += self._plain(text, first=index == 0)
-        return ids
+            yield self._plain(text, first=index == 0) if text else []
 
     def control_token(self, text: str) -> ControlToken | None:
         """The control token of this name."""
