@@ -17,6 +17,7 @@ from typing import Any
 from localchat import paths, toml_lines
 from localchat.errors import InvalidSetting, StorageFailed
 from localchat.known_settings import KEYS_TABLE, SETTINGS, Setting, Value, key_setting
+from localchat.messages import CacheChoice, Overflow
 from localchat.translation import _, mark
 
 _HEADER = mark("Settings of localchat. An environment variable such as LOCALCHAT_THEME goes before this file.")
@@ -31,11 +32,21 @@ class Config:
         model: None: whatever model is installed, or the catalogue's default.
         max_tokens: None leaves the length of a reply to the model and the context.
         context_length: tokens; None leaves it to the model and the memory.
+        cache: how keys and values are held; "auto" leaves it to the memory.
+        overflow: what happens to a conversation that no longer fits.
         titles: the model gives conversations their titles.
         thinking: "on" or "off" for models that can be told whether to think; "" leaves it to them.
+        reply_language: "zh" or "en"; "" and "any" leave it to the model.
         language: of the interface; "" is the system's.
         theme: None is the app's own.
         linear: plain lines instead of a screen.
+        keep_edits: "on" keeps what was decided about a model's changes, "" asks once.
+        loop_guard: a reply that goes round in circles is ended.
+        speculation: tokens that may come next are guessed, and read with the last one.
+        draft_model: what guesses them besides; "" is none.
+        unload_after: minutes until a model that nobody asks is unloaded; 0 is never.
+        cache_memory: megabytes; see `localchat.engine.prefix_cache`. None leaves it to what is free, ...
+        cache_disk: ... and this to the disk.
         lock_after: minutes until an encrypted history is locked; 0 is never.
         keys: keys by the name of the action that they are for; which names there are, the app judges.
         sampling: only what was set; the model's recommendation fills the rest.
@@ -46,13 +57,23 @@ class Config:
     system_prompt: str = ""
     max_tokens: int | None = None
     context_length: int | None = None
+    cache: CacheChoice = "auto"
+    overflow: Overflow = "oldest"
     titles: bool = True
     thinking: str = ""
+    loop_guard: bool = True
+    speculation: bool = True
+    draft_model: str = ""
+    unload_after: int = 15
+    reply_language: str = ""
     language: str = ""
     theme: str | None = None
     sidebar: bool = True
     linear: bool = False
+    keep_edits: str = ""
     enter_sends: bool = True
+    cache_memory: int | None = None
+    cache_disk: int | None = None
     lock_after: int = 10
     keys: Mapping[str, str] = field(default_factory=dict)
     sampling: Mapping[str, float] = field(default_factory=dict)

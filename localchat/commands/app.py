@@ -28,8 +28,11 @@ VERBS = (
     "bench",
     "perplexity",
     "compare",
+    "doc",
+    "edits",
     "history",
     "replay",
+    "cache",
     "doctor",
     "locate",
 )
@@ -79,7 +82,7 @@ def run(arguments: list[str]) -> int:
     lenient_config()  # for its language; what is wrong is said by the command that needs them
     if _is_question(arguments):
         arguments = ["ask", *arguments]
-    if {*HELP}.intersection(arguments) or arguments == ["history"]:  # which shows its help
+    if {*HELP}.intersection(arguments) or arguments in (["history"], ["edits"]):  # which shows its help
         prepare_pages()
     try:
         status = translated_command(app)(arguments, standalone_mode=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json as json_library
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from localchat.commands.cache_flag import CacheFlag
 from localchat.commands.columns import padded
 from localchat.commands.model_choice import chosen_model
 from localchat.commands.profile_table import print_profile
@@ -16,6 +18,10 @@ from localchat.commands.progress import ProgressLine
 from localchat.commands.text_files import read_text
 from localchat.paths import assets_dir
 from localchat.translation import _, mark, plural
+
+if TYPE_CHECKING:
+    from localchat.model.load import LoadedModel
+    from localchat.text.tokenizer import Tokenizer
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +32,11 @@ def register(app: typer.Typer) -> None:
         generate: Annotated[int, typer.Option(min=1, help="Tokens to write.")] = 128,
         repeat: Annotated[int, typer.Option(min=1, help="Rounds; the medians count.")] = 5,
         profile: Annotated[bool, typer.Option("--profile", help="Print where the time of a token goes.")] = False,
+        speculate: Annotated[
+            bool, typer.Option("--speculate", help="Measure writing with tokens guessed ahead, too.")
+        ] = False,
+        draft: Annotated[str | None, typer.Option(help="A smaller model guesses ahead; implies --speculate.")] = None,
+        cache: CacheFlag = "auto",
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Measure reading and writing speed, loading time and memory."""
@@ -41,7 +52,7 @@ def register(app: typer.Typer) -> None:
 
             threads = configure_threads()
             began = time.perf_counter()
-            loaded = load_model(path)
+            loaded = load_model(path, cache=cache)
             tokenizer = load_chat_text(path).tokenizer
             load_s = time.perf_counter() - began
             ids = tokenizer.encode(text)
@@ -53,6 +64,7 @@ def register(app: typer.Typer) -> None:
             speed = measure_speed(
                 loaded, ids[:prompt], generate, repeat, on_round=lambda done: line.show(_("Measuring"), done / repeat)
             )
+            guessed = _guessed(loaded, tokenizer, draft, ids[:prompt], generate, repeat) if speculate or draft else {}
         facts = {
             "model": loaded.name,
             "architecture": loaded.spec.family,
@@ -62,6 +74,7 @@ def register(app: typer.Typer) -> None:
             "parameters": loaded.parameters,
             "file_bytes": loaded.file_bytes,
             "bits_per_weight": loaded.bits_per_weight,
+            "cache": loaded.cache_kind,
             "prompt_tokens": speed.prompt_tokens,
             "prefill_tokens_per_second": speed.prefill_tokens_per_second,
             "generated_tokens": speed.generated_tokens,
@@ -70,10 +83,28 @@ def register(app: typer.Typer) -> None:
             "load_s": load_s,
             "peak_rss_bytes": peak_rss_bytes(),
         }
+        if guessed:
+            facts["speculation"] = guessed
         if json:
             print(json_library.dumps(facts))
             return
         _print(facts, loaded.precision)
+
+
+def _guessed(
+    loaded: LoadedModel, tokenizer: Tokenizer, draft: str | None, prompt: list[int], generate: int, repeat: int
+) -> dict[str, dict[str, Any]]:
+    """Speeds and counts of writing with guesses, as JSON has them."""
+    from localchat.engine.speculation import Speculator
+    from localchat.evaluation.speculation_speed import measure_speculation
+
+    speculator = Speculator(loaded)
+    if draft:
+        speculator.load_draft(chosen_model(draft), tokenizer, loaded.context_length)
+    if speculator.draft_problem is not None:
+        raise speculator.draft_problem
+    measured = measure_speculation(loaded, speculator, prompt, generate, repeat)
+    return {name: asdict(speed) for name, speed in measured.items()}
 
 
 def _print(facts: Mapping[str, Any], precision: str) -> None:
@@ -85,6 +116,13 @@ def _print(facts: Mapping[str, Any], precision: str) -> None:
         speed = _("{speed} tokens/s").format(speed=f"{facts[f'{part}_tokens_per_second']:8.1f}")
         tokens = plural("{count} token", "{count} tokens", facts[count]).format(count=facts[count])
         print(f"  {padded(_(kind), 8)} {speed}  ({tokens})")
+    for name, speed in facts.get("speculation", {}).items():
+        kind = {"open": mark("guessing, open text"), "copying": mark("guessing, copying")}[name]
+        ratio = speed["tokens_per_second"] / speed["plain_tokens_per_second"]
+        figures = _("{ratio} times plain writing ({accepted} of {drafted} guesses were right)").format(
+            ratio=f"{ratio:.2f}", accepted=speed["accepted_tokens"], drafted=speed["drafted_tokens"]
+        )
+        print(f"  {_(kind)}: {figures}")
     first, loaded = (f"{facts[key]:.2f}" for key in ("time_to_first_token_s", "load_s"))
     print("  " + _("first token after {first} s; loaded in {loaded} s").format(first=first, loaded=loaded))
     file, memory = (f"{facts[key] / 1e6:.0f}" for key in ("file_bytes", "peak_rss_bytes"))

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 from localchat.engine.client import EngineClient
 
 
-def open_app(linear: bool = False) -> int:
+def open_app(linear: bool = False, document: Path | None = None) -> int:
     """Run the app until the user leaves it; returns the exit status.
 
     Args:
         linear: plain lines instead of a screen; the settings may want them too.
+        document: a text to begin with, which only a screen shows.
     """
     from localchat.commands.settings import lenient_config
 
     engine = EngineClient()
     engine.spawn()
     config, troubles = lenient_config()
-    if linear or config.linear:
+    if (linear or config.linear) and document is None:
         from localchat.commands.linear import talk
 
         return talk(engine, config, troubles)
@@ -28,4 +30,4 @@ def open_app(linear: bool = False) -> int:
 
     gc.freeze()
     gc.enable()
-    return run(engine, config, troubles)
+    return run(engine, config, troubles, document)

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from localchat.commands.cache_flag import CacheFlag
 from localchat.commands.model_choice import chosen_model
 from localchat.commands.progress import ProgressLine
 from localchat.commands.text_files import read_text
@@ -26,16 +27,17 @@ def register(app: typer.Typer) -> None:
         text: Annotated[Path, typer.Option(help="A text in UTF-8 that both read.")],
         context: Annotated[int, typer.Option(help="Tokens of a chunk.")] = 512,
         chunks: Annotated[int | None, typer.Option(min=1, help="Score only the first N chunks.")] = None,
+        cache: CacheFlag = "auto",
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
-        """Compare two models: perplexity, speed, size, and how far B's predictions are from A's."""
+        """Compare two models: perplexity, speed, size, and how far B's predictions are from A's. --cache is of B."""
         content = read_text(text)
         paths = chosen_model(a), chosen_model(b)
         with ProgressLine() as line:
             line.show(_("Loading"), None)
             from localchat.evaluation.comparison import compare_models
 
-            result = compare_models(*paths, content, context=context, chunks=chunks, on_progress=line.show)
+            result = compare_models(*paths, content, context=context, chunks=chunks, cache=cache, on_progress=line.show)
         result = {"text": str(text), **result}
         if json:
             print(json_library.dumps(result, ensure_ascii=False))

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from localchat import __version__, paths
+from localchat.commands import cache
 from localchat.commands.columns import padded
 from localchat.config import load_config
 from localchat.errors import LocalChatError
@@ -51,6 +52,7 @@ def examine() -> Iterator[Finding]:
     yield from _guard(mark("settings"), _settings)
     yield from _guard(mark("folders"), _folders)
     yield from _guard(mark("history"), _history)
+    yield from _guard(mark("chats on disk"), _snapshots)
     yield from _guard(mark("models"), _models)
     yield from _guard(mark("kernels"), _kernels)
     yield from _guard(mark("network"), _network)
@@ -109,6 +111,10 @@ def _history() -> Iterator[Finding]:
     found = plural("{count} conversation, {size} MB", "{count} conversations, {size} MB", count)
     size = _megabytes(paths.history_file())
     yield Finding("history", found.format(count=count, size=size), "; ".join(problems))
+
+
+def _snapshots() -> Iterator[Finding]:
+    yield Finding(mark("chats on disk"), cache.in_words())
 
 
 def _megabytes(path: Path) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from localchat.commands.passphrase import known_passphrase, new_passphrase, open_history
 from localchat.commands.progress import ProgressLine
+from localchat.engine.prefix_store_files import delete_all_snapshots, delete_snapshots_of
 from localchat.errors import HistoryUnavailable, InvalidSetting
 from localchat.history.encryption import cipher_driver
 from localchat.history.exporting import FORMATS, ExportFormat, as_json, format_of, rendered, write_each, write_text
@@ -78,6 +79,7 @@ def register(app: typer.Typer) -> None:
         with open_history() as store:
             for conversation in [_found(store, one) for one in ids]:
                 store.delete(conversation.id)
+                delete_snapshots_of(conversation.id)
                 print(_("“{title}” was deleted.").format(title=conversation.title))
 
     @history.command()
@@ -96,6 +98,7 @@ def register(app: typer.Typer) -> None:
         cipher_driver()  # before anybody types a passphrase
         path = history_file()
         recrypt(path, known_passphrase(path), new_passphrase())
+        delete_all_snapshots()
         print(_("The history is encrypted. Without the passphrase nobody can read it, you neither."))
         print(_("Copies that were made before, such as backups, are as they were."), file=sys.stderr)
 

@@ -38,6 +38,7 @@ def model_facts(model: InstalledModel) -> dict[str, Any]:
         "bits_per_weight": round(model.bits_per_weight, 3),
         "file_bytes": model.file_bytes,
         "context_length": model.context_length,
+        "longest_context": model.longest_context,
         "sampling": dict(model.sampling),
         "origin": model.origin,
         "source": quantization.get("source", {}),
@@ -105,7 +106,11 @@ def _rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         bits = _("{bits} bits a weight").format(bits=f"{facts['bits_per_weight']:.2f}")
         yield _("precision"), f"{facts['precision']}, {bits}, {size(facts['file_bytes'])}"
         yield _("method"), _(facts["method"])
-        yield _("context"), _("{count} tokens").format(count=f"{facts['context_length']:,}")
+        context = _("{count} tokens").format(count=f"{facts['context_length']:,}")
+        if facts["longest_context"] > facts["context_length"]:
+            longest = _("up to {count} where the setting context_length asks for them")
+            context = f"{context}, {longest.format(count=format(facts['longest_context'], ','))}"
+        yield _("context"), context
         yield _("sampling"), ", ".join(f"{key} {value}" for key, value in facts["sampling"].items())
         yield _("licence"), facts["licence"]
         yield _("origin"), facts["origin"]

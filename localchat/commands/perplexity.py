@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from localchat.commands.cache_flag import CacheFlag
 from localchat.commands.model_choice import chosen_model
 from localchat.commands.progress import ProgressLine
 from localchat.commands.text_files import read_text
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
         file: Annotated[Path, typer.Argument(help="A text in UTF-8.")],
         context: Annotated[int, typer.Option(help="Tokens of a chunk.")] = 512,
         chunks: Annotated[int | None, typer.Option(min=1, help="Score only the first N chunks.")] = None,
+        cache: CacheFlag = "auto",
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Measure the perplexity of a text: each chunk from an empty cache, scored on its second half."""
@@ -34,7 +36,7 @@ def register(app: typer.Typer) -> None:
             from localchat.text.chat_text import load_chat_text
 
             configure_threads()
-            loaded = load_model(path)
+            loaded = load_model(path, cache=cache)
             tokenizer = load_chat_text(path).tokenizer
             ids = tokenizer.encode(text)
             total = min(chunks or len(ids), max(1, len(ids) // context))
@@ -60,6 +62,7 @@ def register(app: typer.Typer) -> None:
                     {
                         "model": loaded.name,
                         "file": str(file),
+                        "cache": loaded.cache_kind,
                         "tokens_scored": result.tokens_scored,
                         "chunks": result.chunks,
                         "nll": result.nll,

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from localchat.commands.ask import visible
 from localchat.commands.passphrase import open_history
 from localchat.commands.progress import ProgressLine
 from localchat.config import load_config
@@ -18,8 +17,9 @@ from localchat.history.records import StoredMessage
 from localchat.history.store import HistoryStore
 from localchat.hub.installed import find_model
 from localchat.messages import PromptProgress
-from localchat.recording import CIRCUMSTANCES, Recording, Replayed, TokenProbability, changed
-from localchat.translation import _, plural
+from localchat.recording import Recording, Replayed, changed
+from localchat.translation import _
+from localchat.ui.replay_report import report
 
 DIFFERS = 1
 """Exit status."""
@@ -50,13 +50,13 @@ def register(app: typer.Typer) -> None:
                 _("What would make this reply again was not kept."),
                 _("That is so for replies that were imported, broke off, or were written by an earlier version."),
             )
-        if not recording.reply and not recording.ended:
+        if not recording.tokens and not recording.ended:
             raise InvalidSetting(_("This reply has no tokens: it was stopped before the first."))
         replayed = _replay(recording, model or reply.model or "")
         if json:
             print(json_library.dumps(_as_object(reply, recording, replayed), ensure_ascii=False))
         else:
-            print("\n".join(_report(recording, replayed)))
+            print("\n".join(report(recording, replayed)))
         if replayed.differs:
             raise typer.Exit(DIFFERS)
 
@@ -102,83 +102,22 @@ def _ambiguous(wanted: str) -> InvalidSetting:
 
 
 def _replay(recording: Recording, model: str) -> Replayed:
-    path, length = find_model(model), load_config().context_length
+    config = load_config()
+    path, length = find_model(model), config.context_length
     if length is not None:  # a conversation may have a longer one of its own
-        length = max(length, len(recording.line) + _ROOM)
+        length = max(length, *(len(part.line) + _ROOM for part in recording.parts))
     with ProgressLine() as line:
         line.show(_("Starting"), None)
         from localchat.engine.facade import Engine
 
         engine = Engine()
-        engine.load(path, length, on_progress=lambda p: line.show(_(p.stage), p.fraction))
+        engine.load(path, length, cache_kind=config.cache, on_progress=lambda p: line.show(_(p.stage), p.fraction))
         for event in engine.replay(recording):
             if isinstance(event, PromptProgress):
-                line.show(_("Reading the prompt"), event.done / event.total)
-                if event.done == event.total:
-                    line.show(_("Writing the reply again"), None)
+                line.show(_("Making the reply again"), event.done / event.total)
             else:
                 return event
     raise AssertionError("a replay ends with its result")
-
-
-def _report(recording: Recording, replayed: Replayed) -> list[str]:
-    count = len(recording.reply)
-    others = changed(recording.circumstances, replayed.circumstances)
-    if not replayed.differs:
-        lines = [plural("identical: {count} token", "identical: {count} tokens", count).format(count=count)]
-        if others:
-            lines.append(_("although these are others now: {names}").format(names=_named(others)))
-        return lines
-    return [
-        _("differs at token {place} of {count}").format(place=replayed.tokens + 1, count=count),
-        "",
-        _("  same: {text}").format(text=_shown(replayed.same)),
-        _("  then: {text}").format(text=_shown(replayed.then) or _("(the end)")),
-        _("  now:  {text}").format(text=_shown(replayed.now) or _("(the end)")),
-        "",
-        *_sureness(replayed.chosen_then, replayed.chosen_now),
-        *_why(recording, replayed, others),
-    ]
-
-
-def _sureness(then: TokenProbability | None, now: TokenProbability | None) -> list[str]:
-    tokens = ((_("The token then"), then), (_("The token now"), now))
-    return [
-        _("{which}: {text}, probability now {probability:.3g} ({plain:.3g} before temperature and filters)").format(
-            which=which,
-            text=repr(visible(token.text)),
-            probability=token.probability,
-            plain=token.plain_probability,
-        )
-        for which, token in tokens
-        if token is not None
-    ]
-
-
-def _why(recording: Recording, replayed: Replayed, others: Sequence[str]) -> list[str]:
-    if not others:
-        reason = _(
-            "Why it may: nothing that was recorded is another one now. Where a kernel rounds differently by how many "
-            "tokens it reads at once, two tokens that are nearly as likely can change places."
-        )
-        return ["", reason]
-    then, now = recording.circumstances, replayed.circumstances
-    named = [f"  {_(CIRCUMSTANCES[name])}: {_short(then[name])} → {_short(now[name])}" for name in others]
-    return ["", _("Why it may: these are others now."), *named]
-
-
-def _named(others: Sequence[str]) -> str:
-    return ", ".join(_(CIRCUMSTANCES[name]) for name in others)
-
-
-def _short(value: str) -> str:
-    """A digest by its beginning."""
-    return f"{value[:12]}…" if len(value) == 64 else value
-
-
-def _shown(text: str) -> str:
-    """In one line."""
-    return visible(text).replace("\n", "⏎").replace("\t", " ")
 
 
 def _as_object(reply: StoredMessage, recording: Recording, replayed: Replayed) -> dict[str, object]:
@@ -187,7 +126,7 @@ def _as_object(reply: StoredMessage, recording: Recording, replayed: Replayed) -
     return {
         "message": reply.id,
         "identical": not replayed.differs,
-        "tokens": len(recording.reply),
+        "tokens": recording.tokens,
         "same_tokens": tokens,
         **{key: facts[key] for key in ("same", "then", "now", "chosen_then", "chosen_now")},
         "changed": changed(recording.circumstances, replayed.circumstances),

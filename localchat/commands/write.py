@@ -14,6 +14,7 @@ import typer
 from localchat import translation
 from localchat.commands.ask import visible
 from localchat.commands.edge import INTERRUPTED
+from localchat.commands.kept_edits import keep_decisions
 from localchat.commands.model_choice import chosen_model
 from localchat.commands.personas import system_prompt
 from localchat.commands.progress import say
@@ -185,6 +186,8 @@ def _review(done: Written, source: TextFile, file: Path | None, output: _Output)
         )  # fmt: skip
     elif output.interactive:
         sys.stdout.buffer.write(source.encoded(review.text))
+    if output.interactive:
+        keep_decisions(review, done)
 
 
 def _print_text(done: Written, source: TextFile) -> None:

@@ -86,8 +86,8 @@ class Adoption(HistoryPart):
         """How many were added: 0 when it is here."""
         return connection.execute(
             "INSERT INTO messages (id, conversation_id, parent_id, role, content, thinking, status, created_at,"
-            " finished_at, model, error, stats, attachments) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO NOTHING",
+            " finished_at, model, error, stats, attachments, pinned, summary)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
             (
                 message.id,
                 message.conversation_id,
@@ -102,5 +102,7 @@ class Adoption(HistoryPart):
                 storable(message.error),
                 json.dumps(dict(message.stats)),
                 storable(json.dumps(list(message.attachments), ensure_ascii=False)),
+                message.pinned,
+                storable(message.summary),
             ),
         ).rowcount

@@ -109,11 +109,13 @@ class Conversations(HistoryPart):
             return connection.execute("DELETE FROM conversations WHERE deleted_at < ?", (before,)).rowcount
 
     def discard_if_empty(self, conversation_id: str) -> bool:
-        """Remove a conversation without a message, a draft or a title of the user's; returns whether it was removed."""
+        """Remove a conversation without a message, a draft, unsaved work on a text, or a title of the user's; returns
+        whether it was removed."""
         with self._database.writing() as connection:
             removed = connection.execute(
                 "DELETE FROM conversations WHERE id = ? AND leaf_id IS NULL AND trim(draft) = '' AND NOT renamed"
-                " AND NOT EXISTS (SELECT 1 FROM draft_files WHERE conversation_id = conversations.id)",
+                " AND NOT EXISTS (SELECT 1 FROM draft_files WHERE conversation_id = conversations.id)"
+                " AND NOT EXISTS (SELECT 1 FROM documents WHERE conversation_id = conversations.id AND text <> saved)",
                 (conversation_id,),
             )
             return removed.rowcount > 0

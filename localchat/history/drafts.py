@@ -31,7 +31,8 @@ class Drafts(HistoryPart):
         """Id of the conversation begun last, if nothing was sent in it yet and nothing was done elsewhere since."""
         found = self._database.rows(
             "SELECT id, leaf_id IS NULL AND NOT renamed AND (trim(draft) != '' OR EXISTS"
-            " (SELECT 1 FROM draft_files WHERE conversation_id = conversations.id)) AS unsent"
+            " (SELECT 1 FROM draft_files WHERE conversation_id = conversations.id) OR EXISTS"
+            " (SELECT 1 FROM documents WHERE conversation_id = conversations.id AND text <> saved)) AS unsent"
             " FROM conversations WHERE deleted_at IS NULL ORDER BY updated_at DESC, seq DESC LIMIT 1"
         )
         return str(found[0]["id"]) if found and found[0]["unsent"] else None

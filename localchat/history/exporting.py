@@ -27,7 +27,7 @@ _CONVERSATION = (
 )  # fmt: skip
 _MESSAGE = (
     "id", "parent_id", "role", "content", "thinking", "status", "created_at", "finished_at", "model", "error", "stats",
-    "attachments",
+    "attachments", "pinned", "summary",
 )  # fmt: skip
 
 

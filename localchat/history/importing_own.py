@@ -141,6 +141,8 @@ def _message(table: _Table, conversation_id: str) -> StoredMessage:
         error=table.value("error", str, ""),
         stats=_stats(table),
         attachments=_attachments(table),
+        pinned=table.value("pinned", bool, False),
+        summary=table.value("summary", str, ""),
     )
 
 

@@ -59,7 +59,10 @@ class MessageTree(HistoryPart):
         with self._database.writing():
             old = self.message(message_id)
             files = old.attachments if attachments is None else attachments
-            return self.add_message(old.conversation_id, old.parent_id, old.role, content, attachments=files)
+            new = self.add_message(old.conversation_id, old.parent_id, old.role, content, attachments=files)
+            if old.pinned:
+                self.set_message_pinned(new.id, True)
+            return self.message(new.id)
 
     def branch(self, conversation_id: str) -> list[StoredMessage]:
         """The messages on show, from the first to the conversation's leaf."""
@@ -100,6 +103,23 @@ class MessageTree(HistoryPart):
             )[0][0]
             connection.execute("UPDATE conversations SET leaf_id = ? WHERE id = ?", (leaf, conversation_id))
             return str(leaf)
+
+    def set_message_pinned(self, message_id: str, pinned: bool) -> None:
+        """Let the model keep seeing this message when older ones no longer fit, or no longer."""
+        self._change(message_id, "UPDATE messages SET pinned = ? WHERE id = ?", pinned)
+
+    def set_summary(self, message_id: str, summary: str) -> None:
+        """Keep a summary of the conversation down to this message; "" takes it out."""
+        self._change(message_id, "UPDATE messages SET summary = ? WHERE id = ?", storable(summary))
+
+    def _change(self, message_id: str, statement: str, value: bool | str) -> None:
+        with self._database.writing() as connection:
+            if not connection.execute(statement, (value, message_id)).rowcount:
+                raise no_message()
+            # Sets the version too, so that other windows show it.
+            connection.execute(
+                "UPDATE conversations SET leaf_id = leaf_id WHERE id = ?", (self.message(message_id).conversation_id,)
+            )
 
     def _derive_title(self, connection: sqlite3.Connection, conversation_id: str, content: str) -> None:
         connection.execute(

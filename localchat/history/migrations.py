@@ -133,6 +133,26 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             depth INTEGER NOT NULL,
             recording BLOB NOT NULL)""",
     ),
+    (
+        # The text that a conversation is about: as its file had it when it was read or written last (`saved`), and as
+        # it is now. Beside the conversations, so that listing those does not read it.
+        """CREATE TABLE documents (
+            conversation_id TEXT PRIMARY KEY REFERENCES conversations (id) ON DELETE CASCADE,
+            path TEXT NOT NULL,
+            encoding TEXT NOT NULL,
+            mark BLOB NOT NULL,
+            saved TEXT NOT NULL,
+            text TEXT NOT NULL)""",
+        "CREATE INDEX documents_by_path ON documents (path)",
+        # What was proposed for a text and what its writer took of it, as JSON; kept where that was agreed to.
+        "CREATE TABLE edits (seq INTEGER PRIMARY KEY, created_at REAL NOT NULL, edit TEXT NOT NULL)",
+    ),
+    (
+        # Pinned: the model keeps seeing it when older messages no longer fit. Summary: of the conversation down to this
+        # message, for when what it covers no longer fits.
+        "ALTER TABLE messages ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1))",
+        "ALTER TABLE messages ADD COLUMN summary TEXT NOT NULL DEFAULT ''",
+    ),
 )
 
 

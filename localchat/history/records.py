@@ -72,6 +72,8 @@ class StoredMessage:
         stats: what the reply cost (the fields of `messages.ReplyDone`).
         attachments: files given with it, each with "name", "kind" and "text".
         thinking: what a model wrote for itself before this reply, without the marks of its template.
+        pinned: the model keeps seeing it when older messages no longer fit.
+        summary: of the conversation down to this message; "" is none.
     """
 
     id: str
@@ -87,16 +89,19 @@ class StoredMessage:
     stats: Mapping[str, Any]
     attachments: Sequence[Mapping[str, str]]
     thinking: str
+    pinned: bool = False
+    summary: str = ""
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> StoredMessage:
         values = {name: row[name] for name in cls.__slots__}
-        return cls(**values | {name: json.loads(row[name]) for name in ("stats", "attachments")})
+        tables = {name: json.loads(row[name]) for name in ("stats", "attachments")}
+        return cls(**values | tables | {"pinned": bool(row["pinned"])})
 
     def as_message(self) -> Message:
         """The turn as the model sees it."""
         content = with_documents(self.content, map(Document.from_record, self.attachments))
-        return Message(self.role, content, self.thinking)
+        return Message(self.role, content, self.thinking, self.pinned, self.summary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ from types import TracebackType
 from localchat.history.adopting import Adoption
 from localchat.history.conversations import PURGE_AFTER_DAYS, Conversations
 from localchat.history.database import Database
+from localchat.history.documents import StoredDocuments
 from localchat.history.drafts import Drafts
+from localchat.history.edits import Edits
 from localchat.history.forks import Forks
 from localchat.history.message_tree import MessageTree
 from localchat.history.replies import Replies
@@ -24,7 +26,18 @@ from localchat.history.settings import ConversationSettings
 __all__ = ["PURGE_AFTER_DAYS", "HistoryStore"]
 
 
-class HistoryStore(Adoption, Conversations, ConversationSettings, MessageTree, Replies, Forks, Drafts, Searching):
+class HistoryStore(
+    Adoption,
+    Conversations,
+    ConversationSettings,
+    MessageTree,
+    Replies,
+    Forks,
+    Drafts,
+    Searching,
+    StoredDocuments,
+    Edits,
+):
     """The conversations in one file.
 
     Opening makes the file if need be, migrates it, marks replies whose writer died as interrupted, and purges what
@@ -86,6 +99,11 @@ class HistoryStore(Adoption, Conversations, ConversationSettings, MessageTree, R
     def is_encrypted(self) -> bool:
         """Whether only a passphrase opens the file."""
         return self._database.encrypted
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the disk may know what is in it: not of a history in memory, nor of an encrypted one."""
+        return self.is_saved and not self.is_encrypted
 
     @property
     def is_locked(self) -> bool:

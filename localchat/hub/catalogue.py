@@ -72,6 +72,7 @@ class CatalogueEntry:
         bits: the precision that it is installed in.
         installed_bytes: of its weights in that precision.
         memory_bytes: that it takes with a context of 4096 tokens: weights, cache, working memory, program.
+        long_context: how its authors say that longer contexts are reached: see `localchat.model.long_context`.
     """
 
     name: str
@@ -88,6 +89,7 @@ class CatalogueEntry:
     source: PackageSource | HubSource
     default: bool = False
     sampling: Mapping[str, float] = field(default_factory=dict)
+    long_context: Mapping[str, Any] | None = None
 
 
 def catalogue() -> tuple[CatalogueEntry, ...]:
@@ -174,6 +176,7 @@ def _entry(table: _Table) -> CatalogueEntry:
         source=_source(_Table(table.take("source", dict), f"{table.where}, source")),
         default=table.take("default", bool, False),
         sampling=_sampling(_Table(table.take("sampling", dict, {}), f"{table.where}, sampling")),
+        long_context=_long_context(table),
     )
     table.finish()
     return entry
@@ -225,6 +228,18 @@ def _package_source(table: _Table) -> PackageSource:
         download_bytes=table.count("download_bytes"),
         transfer=cast("Transfer", transfer),
     )
+
+
+def _long_context(entry: _Table) -> Mapping[str, Any] | None:
+    if "long_context" not in entry.values:
+        return None
+    table = _Table(entry.take("long_context", dict), f"{entry.where}, long_context")
+    if (kind := table.text("rope_type")) != "yarn":
+        raise table.wrong("rope_type", kind, "'yarn'")
+    trained = table.count("original_max_position_embeddings")
+    declared = {"rope_type": kind, "factor": table.take("factor", float), "original_max_position_embeddings": trained}
+    table.finish()
+    return MappingProxyType(declared)
 
 
 def _sampling(table: _Table) -> Mapping[str, float]:

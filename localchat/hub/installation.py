@@ -24,7 +24,9 @@ def pull_entry(entry: CatalogueEntry, on_progress: OnProgress = lambda _: None, 
     Raises:
         LocalChatError: it could not be fetched, verified, quantized or written; what can be continued is kept.
     """
-    facts = {"title": entry.title, "licence": entry.licence, "sampling": dict(entry.sampling)}
+    facts: dict[str, Any] = {"title": entry.title, "licence": entry.licence, "sampling": dict(entry.sampling)}
+    if entry.long_context is not None:
+        facts["long_context"] = dict(entry.long_context)
     if isinstance(entry.source, HubSource):
         if not read_model(models_dir() / entry.name).usable:
             pull_from_hub(entry.source.name, entry.name, entry.bits, facts, on_progress, check)

@@ -32,6 +32,7 @@ class InstalledModel:
         file_bytes: of the weights; bits_per_weight: over all weights, scales included.
         sampling: what the model's authors recommend.
         created_at: when it was imported, ISO 8601.
+        longest_context: tokens that may be asked for: more than `context_length` where its authors declare how.
         origin: what the hub calls it, with its commit; empty when it came from elsewhere.
         damage: why it cannot be used, one short clause; empty when all is well. The other fields are then empty.
     """
@@ -49,6 +50,7 @@ class InstalledModel:
     created_at: str = ""
     origin: str = ""
     sampling: Mapping[str, float] = field(default_factory=dict)
+    longest_context: int = 0
     damage: str = ""
 
     @property
@@ -95,9 +97,20 @@ def read_model(folder: Path) -> InstalledModel:
             created_at=_take(quantization, "created_at", str, "quantization.json"),
             origin=_take({"origin": "", **config}, "origin", str, "config.json"),
             sampling=sampling if isinstance(sampling, dict) else {},
+            longest_context=_longest_context(config),
         )
     except _DamageError as damage:
         return InstalledModel(name=folder.name, path=folder, title=folder.name, damage=str(damage))
+
+
+def _longest_context(config: Mapping[str, Any]) -> int:
+    """Tokens of the longest context that can be asked for; what is declared wrongly is found out when that happens."""
+    trained: int = _take(config, "context_length", int, "config.json")
+    try:
+        declared = config["long_context"]
+        return max(trained, int(declared["factor"] * declared["original_max_position_embeddings"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return trained
 
 
 def find_model(name_or_path: str) -> Path:

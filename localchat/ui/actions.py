@@ -49,6 +49,7 @@ class Action:
 CHATS = mark("Chats")
 REPLIES = mark("Replies")
 READING = mark("Reading")
+TEXTS = mark("Texts")
 PROGRAM = mark("Program")
 
 # fmt: off
@@ -109,6 +110,35 @@ ACTIONS = (
            mark("Next version"), mark("Of the reply in focus."), REPLIES),
     Action("message.copy", "ctrl+y", "copy_message", mark("Copy"),
            mark("Copy message"), mark("The one in focus, or the last."), REPLIES, slash="copy"),
+    Action("reply.tokens", "", "show_tokens", "",
+           mark("Look inside the reply"),
+           mark("How sure the model was of every token, and what else it might have said."), REPLIES, slash="tokens"),
+    Action("reply.replay", "", "replay_reply", "",
+           mark("Replay the reply"), mark("Make it again, and say whether it is identical."), REPLIES, slash="replay"),
+    Action("message.pin", "", "pin_message", mark("Pin"),
+           mark("Pin or unpin message"), mark("The model keeps seeing it when older ones no longer fit."), REPLIES,
+           slash="keep"),
+    Action("chat.context", "", "context", "",
+           mark("What the model sees"), mark("Every part of the context, with its tokens."), REPLIES, slash="context"),
+    Action("chat.summary", "", "edit_summary", "",
+           mark("Edit the summary"), mark("What stands for messages that no longer fit."), REPLIES, slash="summary"),
+    # ---- texts
+    Action("text.open", "", "open_document", "",
+           mark("Open a text"), mark("A file to work on, beside a conversation about it."), TEXTS, slash="doc"),
+    Action("text.work", "alt+a", "work_on", mark("Work on it"),
+           mark("Work on a text"), mark("Rewrite, proofread, translate …: the text, the message or the draft."), TEXTS,
+           slash="write"),
+    Action("text.quote", "alt+q", "quote_text", "",
+           mark("Ask about the selection"), mark("Quote what is selected in the text, and ask."), TEXTS, slash="quote"),
+    Action("text.switch", "f9", "switch_side", mark("Text"),
+           mark("To the text and back"), mark("Between a text and the conversation about it."), TEXTS),
+    Action("text.save", "ctrl+s", "save_document", mark("Save"),
+           mark("Save the text"), mark("Into its file, written as it was."), TEXTS, slash="save"),
+    Action("text.insert", "", "put_into_text", "",
+           mark("Put the reply into the text"), mark("Where its cursor stands, or as a change of what is selected."),
+           TEXTS, slash="insert"),
+    Action("text.close", "", "close_document", "",
+           mark("Close the text"), mark("The conversation goes on without it."), TEXTS, slash="close"),
     # ---- reading
     Action("transcript.top", "ctrl+home", "scroll_top", "",
            mark("To the beginning"), mark("Of this chat."), READING),
@@ -124,6 +154,9 @@ ACTIONS = (
     # ---- program
     Action("app.model", "ctrl+o", "choose_model", mark("Model"),
            mark("Choose model"), mark("Load another, or fetch one."), PROGRAM, slash="model"),
+    Action("app.unload", "", "unload", "",
+           mark("Unload the model"), mark("It gives its memory back; your next word loads it again."), PROGRAM,
+           slash="unload"),
     Action("app.settings", "f3,ctrl+comma", "settings", mark("Settings"),
            mark("Settings"), mark("How replies are written, and how this looks."), PROGRAM, slash="settings"),
     Action("chat.settings", "f5", "own_settings", mark("This chat"),
@@ -136,6 +169,9 @@ ACTIONS = (
     Action("chat.think", "", "think", "",
            mark("Think or not"), mark("Whether the model of this chat thinks before it answers: on, off or auto."),
            PROGRAM, slash="think"),
+    Action("chat.language", "", "reply_language", "",
+           mark("Reply language"), mark("Hold the replies of this chat to one: zh, en, any or auto."), PROGRAM,
+           slash="language"),
     Action("app.keys", "", "keys", "",
            mark("Change keys"), mark("Give an action another key."), PROGRAM, slash="keys"),
     Action("draft.editor", "f4", "edit_draft", "",

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Literal
 
@@ -24,6 +24,7 @@ from localchat.messages import (
     PromptProgress,
     ReplyDone,
     ReplyOptions,
+    TextCut,
     TextDelta,
 )
 from localchat.recording import Recording, ReplyRecorded
@@ -66,6 +67,7 @@ class Answering:
         self._waiting: deque[Turn] = deque()
         self._current: Turn | None = None
         self._worker: asyncio.Task[None] | None = None
+        self._engine_taken = asyncio.Lock()
         self.aside = Aside(engine)
 
     @property
@@ -82,6 +84,18 @@ class Answering:
         self.aside.cancel()
         self._slot.choose(source)
         self._work()
+
+    def rest(self) -> bool:
+        """Let the engine end until somebody wants something of it; False when it is busy, or not there."""
+        if self.busy or self.state.phase != "ready":
+            return False
+        self.aside.cancel()
+        self._slot.rest()
+        return True
+
+    def wake(self) -> None:
+        """Load the model again if the engine rests."""
+        self._slot.wake()
 
     def _load_failed(self, reason: str) -> None:
         if not self._waiting:  # otherwise the question that waits shows it
@@ -108,8 +122,29 @@ class Answering:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is being answered or waits for it."""
-        return self._current is not None or bool(self._waiting)
+        """Whether anything is being answered or waits for it, or the engine is borrowed."""
+        return self._engine_taken.locked() or self._current is not None or bool(self._waiting)
+
+    @asynccontextmanager
+    async def borrow(self, model: ModelSource | None = None) -> AsyncIterator[EngineLink]:
+        """The engine with the chosen model, for something that is no reply; questions wait until it is given back.
+
+        Args:
+            model: another one than the chosen, which is loaded again after that.
+
+        Raises:
+            LocalChatError: there is no model, or it cannot be loaded.
+        """
+        async with self._engine_taken:
+            await self.aside.give_way()
+            wanted = model or self._slot.chosen
+            if wanted is None or not await self._slot.bring(wanted):
+                raise LocalChatError(self.state.detail or _("No model is loaded."), _("Choose one with Ctrl+O."))
+            try:
+                yield self.engine
+            finally:
+                if not self._waiting:
+                    self._slot.go_home()
 
     def stop(self, chat_id: str | None) -> bool:
         """End what goes on in this chat, or the load when nothing does; what was written is kept.
@@ -166,13 +201,14 @@ class Answering:
             if wanted is None:
                 return  # the first start is still going on; `load` will come back to the line
             await self.aside.give_way()
-            if turn.stopped:
-                continue
-            if await self._slot.bring(wanted):
-                if not turn.stopped:
-                    await self._answer_next()
-            elif not turn.stopped and self._slot.source == wanted:
-                self._give_up_all_for(turn.model)
+            async with self._engine_taken:
+                if turn.stopped:
+                    continue
+                if await self._slot.bring(wanted):
+                    if not turn.stopped:
+                        await self._answer_next()
+                elif not turn.stopped and self._slot.source == wanted:
+                    self._give_up_all_for(turn.model)
         self._slot.go_home()
 
     async def _answer_next(self) -> None:
@@ -195,7 +231,7 @@ class Answering:
         try:
             line = self._store_of(turn.chat_id).line_to(turn.question_id)
             messages = prompt_messages(line, self._system_prompt(turn.chat_id))
-            options = replace(self._options(turn.chat_id), prefill=turn.prefill, thinking=turn.thinking)
+            options = turn.begins(self._options(turn.chat_id))
             async with aclosing(self.engine.reply(messages, options)) as events:
                 async for event in events:
                     self._follow_reply(turn, event)
@@ -236,8 +272,11 @@ class Answering:
             phase = self._phase(turn, "writing")
             speed = event.tokens_per_second
             self._slot.set(replace(state, phase=phase, fraction=None, tokens_per_second=speed, context_used=used))
+        elif isinstance(event, TextCut):
+            if not turn.stopped:
+                turn.cut_back(event)
         elif isinstance(event, ReplyRecorded):
-            turn.recording = Recording(**event.recording)
+            turn.recording = Recording.of(event, turn.before)
         elif isinstance(event, ReplyDone):
             turn.done = event
             self._slot.set(replace(state, context_used=event.context_used))
@@ -260,7 +299,7 @@ class Answering:
                 thinking=turn.thinking,
                 stats=turn.stats(),
                 error=error,
-                recording=turn.recording,
+                recording=turn.kept_recording,
             )
         except HistoryUnavailable as trouble:
             self._tell(Trouble(str(trouble), "error", turn.chat_id))

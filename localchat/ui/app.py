@@ -45,6 +45,7 @@ class LocalChatApp(SettingsPart, PalettePart, CopyingPart, LockingPart):
         config: the settings in force.
         shelf: the models that are here or can be fetched.
         troubles: sentences to show at the start: what went wrong before there was a window.
+        document: a text to open at the start.
     """
 
     TITLE = "localchat"
@@ -55,6 +56,8 @@ class LocalChatApp(SettingsPart, PalettePart, CopyingPart, LockingPart):
         "branching.tcss",
         "writing.tcss",
         "taking.tcss",
+        "document.tcss",
+        "context.tcss",
     ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -71,12 +74,14 @@ class LocalChatApp(SettingsPart, PalettePart, CopyingPart, LockingPart):
         shelf: ModelShelf | None = None,
         troubles: Sequence[str] = (),
         session: ChatSession | None = None,
+        document: Path | None = None,
     ) -> None:
         super().__init__()
         teach_terminal_keys()
         self.config = config
         self.shelf = shelf or ModelShelf()
         self.troubles = list(troubles)
+        self.first_document = document
         speak(config.language)
         self.session = session or ChatSession(engine, store)
         self.session.preferences = Preferences.of(config)
@@ -140,15 +145,17 @@ def open_history(path: Path | None = None) -> tuple[HistoryStore, str]:
         return HistoryStore.in_memory(), str(error)
 
 
-def run(engine: EngineLink, config: Config, troubles: Sequence[str] = ()) -> int:
+def run(engine: EngineLink, config: Config, troubles: Sequence[str] = (), document: Path | None = None) -> int:
     """Open the app and stay in it until the user leaves; returns the exit status.
 
     Args:
         troubles: sentences to show at the start.
+        document: a text to begin with.
     """
     speak(config.language)
     store, trouble = open_history()
-    app = LocalChatApp(engine, store, config, troubles=[*troubles, *([trouble] if trouble else [])])
+    troubles = [*troubles, *([trouble] if trouble else [])]
+    app = LocalChatApp(engine, store, config, troubles=troubles, document=document)
     try:
         app.run()
     finally:

@@ -63,6 +63,7 @@ class LockingPart(App[None]):
             self.notify(said, severity="warning", timeout=8, markup=False)
             return
         self.chat_screen.save_draft()
+        self.chat_screen.stop_working()
         self._left, self.session.chat_id = self.session.chat_id, None
         self.clear_notifications()
         self.push_screen(UnlockScreen(self.session.saved))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import work
 
 from localchat.errors import HistoryUnavailable, LocalChatError, ModelNotFound
+from localchat.history.records import StoredMessage
 from localchat.translation import _
 from localchat.ui.app_looks import LooksPart
 from localchat.ui.model_shelf import ModelChoice, ModelShelf
@@ -45,12 +46,19 @@ class ModelsPart(LooksPart):
         """Load an installed model, and let it answer where no chat says otherwise."""
         self.usual_model = choice
         source = self._source(choice, OwnSettings())
-        self.session.load_model(source.path, source.name, source.context_length)
+        self.session.load_model(source.path, source.name, source.context_length, source.draft)
 
     def _source(self, choice: ModelChoice, own: OwnSettings) -> ModelSource:
         assert choice.path is not None
         self._known[choice.name] = choice
-        return ModelSource(str(choice.path), choice.name, own.context_length or self.config.context_length)
+        context = own.context_length or self.config.context_length
+        return ModelSource(str(choice.path), choice.name, context, self._draft())
+
+    def _draft(self) -> str | None:
+        """Where the model is that guesses ahead; what is not installed may be a path."""
+        name = self.config.draft_model
+        known = self._installed(name) if name else None
+        return str(known.path) if known is not None else name or None
 
     def model_for(self, chat_id: str) -> ModelSource | None:
         """The model that is to answer in this chat, as the session asks before every reply; None is as it is."""
@@ -64,6 +72,24 @@ class ModelsPart(LooksPart):
             self.notify(sentence.format(model=own.model), severity="warning", markup=False)
         choice = choice or self.usual_model
         return self._source(choice, own) if choice is not None else None
+
+    def writer_of(self, reply: StoredMessage) -> ModelSource | None:
+        """The model that wrote this reply; None when it is the one that is chosen.
+
+        Raises:
+            ModelNotFound: it is not installed.
+        """
+        chosen = self.session.inside.chosen
+        if chosen is not None and reply.model == chosen.name:
+            return None
+        choice = self._installed(reply.model or "")
+        if choice is None:
+            raise ModelNotFound(
+                _("{model}, which wrote this reply, is not installed.").format(model=reply.model or _("The model")),
+                _("Ctrl+O fetches models."),
+            )
+        own = OwnSettings.of(self.session.store_of(reply.conversation_id).conversation(reply.conversation_id))
+        return self._source(choice, own)
 
     def _installed(self, name: str) -> ModelChoice | None:
         if name not in self._known:

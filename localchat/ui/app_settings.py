@@ -49,7 +49,7 @@ class SettingsPart(ModelsPart):
         """Let them hold from now on."""
         before, self.config = self.config, self.config.changed(values)
         self.session.preferences = Preferences.of(self.config)
-        if "model" in values or "context_length" in values:
+        if not values.keys().isdisjoint(("model", "context_length", "draft_model", "cache")):
             self.start_engine()
         if "enter_sends" in values:
             self.take_keys()

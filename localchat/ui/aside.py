@@ -19,10 +19,20 @@ class Aside:
         self._engine = engine
         self._task: asyncio.Task[str | None] | None = None
 
-    async def ask(self, messages: Sequence[Message], options: ReplyOptions) -> str | None:
-        """The whole answer; None when it was not finished, because something came between or failed."""
+    @property
+    def busy(self) -> bool:
+        """Whether something is asked now."""
+        return self._task is not None and not self._task.done()
+
+    async def ask(self, messages: Sequence[Message], options: ReplyOptions, *, whole: bool = True) -> str | None:
+        """The answer; None when it was not finished, because something came between or failed.
+
+        Args:
+            whole: one that reached the limit of its length counts as not finished.
+        """
         await self.give_way()
-        self._task = task = asyncio.create_task(self._answer(messages, options))
+        endings = ("stop",) if whole else ("stop", "length")
+        self._task = task = asyncio.create_task(self._answer(messages, options, endings))
         await asyncio.wait([task])
         return None if task.cancelled() else task.result()
 
@@ -39,14 +49,14 @@ class Aside:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _answer(self, messages: Sequence[Message], options: ReplyOptions) -> str | None:
+    async def _answer(self, messages: Sequence[Message], options: ReplyOptions, endings: Sequence[str]) -> str | None:
         text = ""
         try:
             async with aclosing(self._engine.reply(messages, options)) as events:
                 async for event in events:
                     if isinstance(event, TextDelta) and not event.thinking:
                         text += event.text
-                    elif isinstance(event, ReplyDone) and event.finish_reason == "stop":
+                    elif isinstance(event, ReplyDone) and event.finish_reason in endings:
                         return text
         except (LocalChatError, Stopped):
             return None  # nobody asked for it, so nobody is told; the next question will find out

@@ -5,10 +5,12 @@ Nothing is ever replaced: what is new stands beside what was there, and both can
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from localchat.history.records import Conversation, StoredMessage
 from localchat.history.store import HistoryStore
+from localchat.recording import Recording
 from localchat.ui.session_events import ChatsChanged
 from localchat.ui.shown import ShownMessage
 from localchat.ui.turn import ModelSource, Turn
@@ -16,6 +18,10 @@ from localchat.ui.turn import ModelSource, Turn
 if TYPE_CHECKING:
     from localchat.ui.answering import Answering
     from localchat.ui.session import ChatSession
+
+AFTER_A_LOOP: Mapping[str, float] = {"dry_multiplier": 0.8, "dry_breakers": 0}
+"""Options with which a reply that went round in circles goes on: DRY as strong as its author recommends, and reaching
+across the ends of lines, as loops do."""
 
 
 class Branching:
@@ -64,7 +70,14 @@ class Branching:
     # ---- replies
 
     def ask(
-        self, question: StoredMessage, *, prefill: str = "", thinking: str = "", model: ModelSource | None = None
+        self,
+        question: StoredMessage,
+        *,
+        prefill: str = "",
+        thinking: str = "",
+        model: ModelSource | None = None,
+        before: Recording | None = None,
+        sampling: Mapping[str, float] | None = None,
     ) -> ShownMessage:
         """Begin a reply to this question.
 
@@ -72,13 +85,17 @@ class Branching:
             prefill: how it begins.
             thinking: what was thought before that.
             model: who writes it; None is the model that is chosen.
+            before: what makes its beginning again.
+            sampling: options that only it is written with.
         """
         store, chat_id = self._session.store_of(question.conversation_id), question.conversation_id
         name = model.name if model is not None else self._model_of(chat_id)
         reply_id = store.begin_reply(chat_id, question.id, name)
         if prefill or thinking:
             store.checkpoint(reply_id, prefill, thinking)
-        self._answering.answer(Turn(chat_id, question.id, reply_id, prefill, thinking, prefill=prefill, model=model))
+        turn = Turn(chat_id, question.id, reply_id, prefill, thinking, prefill=prefill, model=model, before=before)
+        turn.sampling = sampling or {}
+        self._answering.answer(turn)
         return self._session.message(reply_id)
 
     def _model_of(self, chat_id: str) -> str | None:
@@ -88,7 +105,13 @@ class Branching:
         return chosen.name if chosen is not None else None
 
     def regenerate(
-        self, message_id: str | None = None, *, prefill: str = "", thinking: str = ""
+        self,
+        message_id: str | None = None,
+        *,
+        prefill: str = "",
+        thinking: str = "",
+        before: Recording | None = None,
+        sampling: Mapping[str, float] | None = None,
     ) -> ShownMessage | None:
         """Another reply beside this one (the last one, when None); None when there is no question to answer, or when
         the present reply is still being written."""
@@ -99,7 +122,29 @@ class Branching:
         if not line:
             return None
         self._remember()
-        return self.ask(line[-1], prefill=prefill, thinking=thinking)
+        return self.ask(line[-1], prefill=prefill, thinking=thinking, before=before, sampling=sampling)
+
+    def go_on_from(
+        self, reply_id: str, recording: Recording, before: int, token: int, model: ModelSource | None
+    ) -> ShownMessage:
+        """Another reply beside this one: the same tokens up to a place, this one there, and what the model makes of it.
+
+        Args:
+            recording: the part of the reply that the place is in.
+            before: how many tokens of its line stand before the place.
+            model: who writes it; None is the model that is chosen.
+        """
+        self._remember()
+        reply = self._store.message(reply_id)
+        assert reply.parent_id is not None
+        line = [*recording.line[:before], token]
+        begun = len(line) - len(recording.prompt) + recording.begun
+        new_id = self._store.begin_reply(reply.conversation_id, reply.parent_id, reply.model)
+        earlier = {"left_out": reply.stats.get("left_out", 0)}
+        turn = Turn(reply.conversation_id, reply.parent_id, new_id, earlier=earlier, model=model)
+        turn.line, turn.begun, turn.before = line, begun, recording.cut(before)
+        self._answering.answer(turn)
+        return self._session.message(new_id)
 
     def answer(self, question_id: str, *, prefill: str = "") -> ShownMessage:
         """Another reply to this question, whether it is on show or not."""
@@ -115,15 +160,19 @@ class Branching:
         """Let a reply (the last one, when None) go on where it ended; None when there is none that can.
 
         At the end of the chat it grows in place. One that was answered already, or that another model wrote, stays as
-        it is, and a longer version is written beside it.
+        it is, and a longer version is written beside it. One that went round in circles goes on with DRY.
         """
         branch, line = self._branch(), self._line(message_id)
         reply = line[-1] if line else None
         if reply is None or reply.role != "assistant" or reply.status == "writing" or reply.parent_id is None:
             return None
         is_ours = reply.model == self._model_of(reply.conversation_id)
-        if not (reply.content or reply.thinking) or reply.id != branch[-1].id or not is_ours:
-            return self.regenerate(reply.id, prefill=reply.content, thinking=reply.thinking)
+        has_words = bool(reply.content or reply.thinking)
+        before = self._store.recording(reply.id) if is_ours and has_words else None
+        sampling = AFTER_A_LOOP if reply.stats.get("finish_reason") == "loop" else {}
+        if not has_words or reply.id != branch[-1].id or not is_ours:
+            begun = {"prefill": reply.content, "thinking": reply.thinking}
+            return self.regenerate(reply.id, **begun, before=before, sampling=sampling)
         self._store.resume_reply(reply.id)
         self._answering.answer(
             Turn(
@@ -134,6 +183,8 @@ class Branching:
                 reply.thinking,
                 prefill=reply.content,
                 earlier=reply.stats,
+                before=before,
+                sampling=sampling,
             )
         )
         return self._session.message(reply.id)

@@ -1,4 +1,4 @@
-"""What the composer is for while it does not hold a new question: an edited one, or the beginning of a reply.
+"""What the composer is for while it holds no new question: an edited one, the beginning of a reply, or a summary.
 
 It is kept in the history beside the draft, so that neither a restart nor a look at another chat ends it.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from localchat.ui.session_events import ChatsChanged
+from localchat.ui.session_events import ChatsChanged, ContextChanged
 
 if TYPE_CHECKING:
     from localchat.ui.session import ChatSession
@@ -20,12 +20,13 @@ class Composing:
     """One such purpose.
 
     Attributes:
-        kind: edit: the composer holds another version of a question; begin: the beginning of a reply.
-        message_id: the question; empty when it is not sent yet.
+        kind: edit: the composer holds another version of a question; begin: the beginning of a reply; summary: the one
+            that stands for the conversation down to a message.
+        message_id: the question, or that message; empty when it is not sent yet.
         parked: what was in the composer before: a draft, or the question that is not sent yet.
     """
 
-    kind: Literal["edit", "begin"]
+    kind: Literal["edit", "begin", "summary"]
     message_id: str
     parked: str = ""
 
@@ -77,6 +78,10 @@ class ComposerPurpose:
             self._begin(Composing("begin", question.id, draft), "")
         return question is not None
 
+    def edit_summary(self, message_id: str, draft: str) -> None:
+        """Put the summary that is kept with this message into the composer."""
+        self._begin(Composing("summary", message_id, draft), self._session.store.message(message_id).summary)
+
     def give_up(self) -> None:
         """Back to the draft that was there before."""
         current = self.current
@@ -87,7 +92,11 @@ class ComposerPurpose:
         """Do what the composer is for with what it holds."""
         current, session = self.current, self._session
         assert current is not None
-        if current.kind == "edit":
+        if current.kind == "summary":
+            session.store.set_summary(current.message_id, text.strip())
+            self._keep(None, current.parked)
+            session.tell(ContextChanged(session.entered(), current.message_id))
+        elif current.kind == "edit":
             session.branching.edit(current.message_id, text)
             self._keep(None, current.parked)
         elif current.message_id:

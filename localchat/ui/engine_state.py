@@ -10,7 +10,7 @@ from localchat.translation import _, mark
 from localchat.ui.figures import speed
 
 Phase = Literal[
-    "no model", "starting", "loading", "ready", "reading", "writing", "stopping", "restarting", "failed"
+    "no model", "starting", "loading", "ready", "reading", "writing", "stopping", "restarting", "failed", "resting"
 ]  # fmt: skip
 
 Errand = Literal["", "visit", "return"]
@@ -79,5 +79,5 @@ def _describe_phase(state: EngineState) -> str:
             return _("Restarting the engine")
         case "failed":
             return state.detail or _("The model could not be loaded")
-        case "ready":
+        case "ready" | "resting":  # the title line says that it rests
             return ""

@@ -28,12 +28,14 @@ def default_keys() -> dict[str, str]:
     from localchat.ui.screens.chat import ChatScreen
     from localchat.ui.widgets.chat_list import ChatList
     from localchat.ui.widgets.composer import Composer
+    from localchat.ui.widgets.document_area import DocumentArea
     from localchat.ui.widgets.message_view import MessageView
+    from localchat.ui.widgets.review_view import ReviewView
     from localchat.ui.widgets.sidebar import SearchBox
 
     owners: tuple[list[BindingType], ...] = (
         LocalChatApp.BINDINGS, ChatScreen.BINDINGS, Composer.BINDINGS, MessageView.BINDINGS, ChatList.BINDINGS,
-        SearchBox.BINDINGS,
+        SearchBox.BINDINGS, DocumentArea.BINDINGS, ReviewView.BINDINGS,
     )  # fmt: skip
     bindings = [binding for owner in owners for binding in owner if isinstance(binding, Binding)]
     return {binding.id: binding.key for binding in bindings if binding.id is not None}
@@ -139,4 +141,4 @@ def _rival(action: str, keys: str, all_keys: Mapping[str, str]) -> str | None:
 
 def _place(action: str) -> str:
     first = action.partition(".")[0]
-    return first if first in ("composer", "focused", "list", "search") else "screen"
+    return first if first in ("composer", "focused", "list", "search", "review") else "screen"

@@ -19,6 +19,7 @@ from localchat.translation import _, mark, plural
 from localchat.ui.dropped import dropped_paths
 from localchat.ui.engine_state import EngineState, describe
 from localchat.ui.linear_commands import Commands
+from localchat.ui.linear_context import say_what_goes
 from localchat.ui.linear_input import Keyboard
 from localchat.ui.model_shelf import ModelChoice, ModelShelf
 from localchat.ui.own_settings import OwnSettings
@@ -105,6 +106,7 @@ class LinearChat:
             elif line.startswith("/") and not line.startswith("//"):
                 await self._commands.run(line[1:])
             else:
+                await say_what_goes(self, line.removeprefix("/"))
                 _question, reply = self.session.send(line.removeprefix("/"))
                 await self.hear(reply)
         except LocalChatError as error:
@@ -123,11 +125,13 @@ class LinearChat:
         """Let this model answer where no chat says otherwise."""
         self.usual_model = choice
         source = self._source(choice, OwnSettings())
-        self.session.load_model(source.path, source.name, source.context_length)
+        self.session.load_model(source.path, source.name, source.context_length, source.draft)
 
     def _source(self, choice: ModelChoice, own: OwnSettings) -> ModelSource:
         assert choice.path is not None
-        return ModelSource(str(choice.path), choice.name, own.context_length or self.config.context_length)
+        context = own.context_length or self.config.context_length
+        named = (str(model.path) for model in self.shelf.installed() if model.name == self.config.draft_model)
+        return ModelSource(str(choice.path), choice.name, context, next(named, self.config.draft_model or None))
 
     def _model_for(self, chat_id: str) -> ModelSource | None:
         own = OwnSettings.of(self.session.store_of(chat_id).conversation(chat_id))

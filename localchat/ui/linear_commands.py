@@ -11,10 +11,12 @@ from localchat.errors import LocalChatError, ModelNotFound
 from localchat.known_settings import SETTINGS, Setting, Value
 from localchat.messages import Limits
 from localchat.translation import _, mark, spoken
+from localchat.ui.linear_context import read_context
 from localchat.ui.linear_files import FileCommands
 from localchat.ui.own_settings import OwnSettings
 from localchat.ui.places import short_path
 from localchat.ui.presets import read_presets
+from localchat.ui.reply_language_choice import choose_reply_language, reply_language_in_words
 from localchat.ui.thinking_choice import choose_thinking, thinking_in_words
 from localchat.writing.personas import all_personas, find_persona
 
@@ -34,6 +36,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "again": ("", mark("Another reply to the last question.")),
     "continue": ("", mark("Let the last reply go on.")),
     "edit": (mark("TEXT"), mark("Ask the last question differently.")),
+    "context": ("", mark("What the model would see, with the tokens of each part.")),
+    "keep": ("", mark("Pin the last question, or unpin it: the model keeps seeing it when older ones no longer fit.")),
     "rename": (mark("TITLE"), mark("Give this chat a title of yours.")),
     "delete": ("", mark("Delete this chat.")),
     "undelete": ("", mark("Bring back the chat that was deleted.")),
@@ -42,8 +46,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": (mark("[PATH]"), mark("Write this chat into a file: .md, .html or .json.")),
     "import": (mark("PATH"), mark("Add the chats of a file: JSON of localchat, or what ChatGPT exports.")),
     "model": (mark("[NAME]"), mark("Take another model, or list those that are here.")),
+    "unload": ("", mark("Let the model give its memory back until the next question.")),
     "system": (mark("[TEXT]"), mark("What the model is told before this chat.")),
     "think": (mark("[on|off|auto]"), mark("Whether the model thinks before it answers in this chat.")),
+    "language": (mark("[zh|en|any|auto]"), mark("The language that replies in this chat are held to.")),
     "persona": (mark("[NAME]"), mark("Take a persona for this chat, or list them.")),
     "preset": (mark("[NAME]"), mark("Take a preset for this chat, or list them.")),
     "settings": ("", mark("All settings and their values.")),
@@ -144,6 +150,19 @@ class Commands(FileCommands):
         branching.edit(question.id, argument)
         await self._hear(self._chat.session.messages()[-1])
 
+    async def _context(self, _argument: str) -> None:
+        await read_context(self._chat)
+
+    def _keep(self, _argument: str) -> None:
+        session = self._chat.session
+        question = session.branching.question_of()
+        if question is None:
+            self._chat.say(_("There is no question in this chat yet."))
+        elif session.context.toggle_pin(question.id):
+            self._chat.say(_("Pinned: the model keeps seeing this exchange."))
+        else:
+            self._chat.say(_("No longer pinned."))
+
     async def _hear(self, reply: Any) -> None:
         if reply is None:
             self._chat.say(_("There is no question to answer."))
@@ -167,12 +186,20 @@ class Commands(FileCommands):
         else:
             self._take_own(own.changed(model=choice.name))
 
+    def _unload(self, _argument: str) -> None:
+        unloaded = self._chat.session.idling.unload()
+        self._chat.say(_("The model is unloaded.") if unloaded else _("No model is loaded."))
+
     def _system(self, argument: str) -> None:
         self._take_own(self._chat.session.own.changed(system_prompt=argument or None))
 
     def _think(self, argument: str) -> None:
         session = self._chat.session
         self._chat.say(choose_thinking(session, argument) if argument else thinking_in_words(session))
+
+    def _language(self, argument: str) -> None:
+        session = self._chat.session
+        self._chat.say(choose_reply_language(session, argument) if argument else reply_language_in_words(session))
 
     def _preset(self, argument: str) -> None:
         presets = read_presets()

@@ -33,6 +33,7 @@ class ModelSlot:
         self._changed = changed
         self._failed = failed
         self._loading: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def loaded(self) -> bool:
@@ -70,6 +71,18 @@ class ModelSlot:
         if self.chosen is not None and self.source != self.chosen:
             self._begin(self.chosen, "return")
 
+    def rest(self) -> None:
+        """End the engine, so that its memory goes back to the system; whoever wants a model loads it again."""
+        self.set(replace(self.state, phase="resting", model=None))
+        self._ending = asyncio.create_task(self._engine.close())
+
+    def wake(self) -> None:
+        """Load again what was there before `rest`."""
+        if self.state.phase == "resting" and self.source is not None:
+            used = self.state.context_used
+            self._begin(self.source, "")
+            self.set(replace(self.state, context_used=used))
+
     def restart(self) -> None:
         """The engine died: start another now rather than with the next question."""
         self.set(replace(self.state, phase="restarting", detail="", fraction=None, model=None))
@@ -99,10 +112,11 @@ class ModelSlot:
 
     async def _load(self) -> None:
         """Load what was asked for last, and let the state say how that goes."""
-        assert self.source is not None
+        source = self.source
+        assert source is not None
         me = asyncio.current_task()
         try:
-            async with aclosing(self._engine.load(self.source.path, self.source.context_length)) as events:
+            async with aclosing(self._engine.load(source.path, source.context_length, source.draft)) as events:
                 async for event in events:
                     if self._loading is me:
                         self.follow(event)
@@ -121,6 +135,8 @@ class ModelSlot:
         elif isinstance(event, Loaded):
             errand: Errand = "visit" if self.source != self.chosen else ""
             self.set(replace(self.state, phase="ready", detail="", fraction=None, model=event.model, errand=errand))
+            for note in filter(None, (event.model.draft_problem, event.model.cache_note)):
+                self._failed(note)
 
     def _fail(self, me: asyncio.Task[None] | None, sentence: str) -> None:
         if self._loading is me:

@@ -11,13 +11,15 @@ from localchat.history.records import Conversation
 from localchat.history.store import HistoryStore
 from localchat.known_settings import SETTINGS, Value, thinks
 from localchat.messages import SAMPLING_LIMITS, ModelInfo
+from localchat.reply_language import ANY
 from localchat.translation import _, mark, spoken
 from localchat.ui.figures import short_count
 from localchat.writing.personas import Persona, find_persona
 
-OWN_KEYS = ("model", "system_prompt", "context_length", "thinking", *SAMPLING_LIMITS)
+OWN_KEYS = ("model", "system_prompt", "context_length", "thinking", "reply_language", *SAMPLING_LIMITS)
 """The settings that a chat may have of its own, in the order of the screen."""
 
+_REPLY_LANGUAGES = {"zh": mark("in Chinese"), "en": mark("in English"), ANY: mark("in any language")}
 _THINKING = {"on": mark("with thinking"), "off": mark("without thinking")}
 
 
@@ -29,6 +31,7 @@ class OwnSettings:
         system_prompt: "" is none, also where the settings have one.
         context_length: tokens.
         thinking: "on" or "off".
+        reply_language: "zh", "en" or "any".
         preset: the preset that all of this was taken from; "" is none.
         persona: name of the one that the system prompt was taken from; "" is none.
     """
@@ -40,6 +43,7 @@ class OwnSettings:
     preset: str = ""
     thinking: str | None = None
     persona: str = ""
+    reply_language: str | None = None
 
     @classmethod
     def of(cls, chat: Conversation | None) -> OwnSettings:
@@ -49,8 +53,9 @@ class OwnSettings:
         context, preset = chat.options.get("context_length"), chat.options.get("preset", "")
         thinking = chat.options.get("thinking")
         thinking = thinking if thinking in _THINKING else None
-        persona = str(chat.options.get("persona", ""))
-        return cls(chat.model, chat.system_prompt, context, chat.sampling, str(preset), thinking, persona)
+        persona, language = str(chat.options.get("persona", "")), chat.options.get("reply_language")
+        language = language if language in _REPLY_LANGUAGES else None
+        return cls(chat.model, chat.system_prompt, context, chat.sampling, str(preset), thinking, persona, language)
 
     def keep(self, store: HistoryStore, chat_id: str) -> None:
         """Let the chat have these."""
@@ -61,6 +66,7 @@ class OwnSettings:
         store.set_option(chat_id, "preset", self.preset or None)
         store.set_option(chat_id, "persona", self.persona or None)
         store.set_option(chat_id, "thinking", self.thinking)
+        store.set_option(chat_id, "reply_language", self.reply_language)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], preset: str = "") -> OwnSettings:
@@ -73,6 +79,7 @@ class OwnSettings:
             sampling=sampling,
             preset=preset,
             thinking=values.get("thinking") or None,
+            reply_language=values.get("reply_language") or None,
         )
 
     def changed(self, **values: Any) -> OwnSettings:
@@ -92,6 +99,7 @@ class OwnSettings:
             "system_prompt": self.system_prompt,
             "context_length": self.context_length,
             "thinking": self.thinking,
+            "reply_language": self.reply_language,
         }
         return {key: value for key, value in plain.items() if value is not None} | dict(self.sampling)
 
@@ -105,6 +113,15 @@ class OwnSettings:
             return None
         return usual if self.thinking is None else thinks(self.thinking)
 
+    def language(self, usual: str) -> str:
+        """The language that replies are held to; "" where it is left to the model.
+
+        Args:
+            usual: what the settings say.
+        """
+        meant = usual if self.reply_language is None else self.reply_language
+        return "" if meant == ANY else meant
+
     def summary(self, model: ModelInfo | None = None) -> str:
         """A few words for the title line, without the model, which stands there anyway; "" when nothing differs.
 
@@ -116,6 +133,8 @@ class OwnSettings:
         parts = [_persona_title(self.persona) or _("own prompt")] if self.system_prompt is not None else []
         if self.thinking is not None and (model is None or model.thinking_switch):
             parts.append(_(_THINKING[self.thinking]))
+        if self.reply_language is not None:
+            parts.append(_(_REPLY_LANGUAGES[self.reply_language]))
         if len(self.sampling) > 2:
             parts.append(_("own choice of words"))
         else:

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from localchat.engine.client import EngineLink
 from localchat.errors import HistoryUnavailable
 from localchat.history.records import Conversation, StoredMessage
 from localchat.history.store import HistoryStore
 from localchat.messages import ReplyOptions
+from localchat.reply_language import told
 from localchat.ui.answering import Answering
 from localchat.ui.branching import Branching
 from localchat.ui.composing import ComposerPurpose
+from localchat.ui.context import ChatContext
+from localchat.ui.document import ChatDocument
 from localchat.ui.engine_state import EngineState
+from localchat.ui.idling import Idling
+from localchat.ui.inside import Inside
 from localchat.ui.listing import Listing
 from localchat.ui.own_settings import OwnSettings
 from localchat.ui.preferences import Preferences
@@ -59,10 +65,16 @@ class ChatSession:
             engine, self.store_of, self.tell, system_prompt=self._system_prompt, options=self.reply_options
         )
         self.branching = Branching(self, self._answering)
+        self.inside = Inside(self, self._answering)
         self.titling = Titling(self, self._answering, self._system_prompt)
         self.listen(self.titling.watch)
+        self.idling = Idling(self, self._answering)
+        self.listen(self.idling.watch)
+        self.context = ChatContext(self, self._answering, self._system_prompt)
+        self.listen(self.context.summing.watch)
         self.purpose = ComposerPurpose(self)
         self.files = WaitingFiles(self)
+        self.document = ChatDocument(self, self._answering)
         self.costs = TokenCosts(engine, lambda: self.engine_state)
         self.model_for: Callable[[str], ModelSource | None] = lambda _chat_id: None
         self.model_title: Callable[[str], str] = lambda name: name
@@ -97,9 +109,9 @@ class ChatSession:
     def engine_state(self) -> EngineState:
         return self._answering.state
 
-    def load_model(self, model: str, name: str, context_length: int | None = None) -> None:
+    def load_model(self, model: str, name: str, context_length: int | None = None, draft: str | None = None) -> None:
         """Load the model in the folder or file `model`; questions that wait are answered by it."""
-        self._answering.load(ModelSource(model, name, context_length))
+        self._answering.load(ModelSource(model, name, context_length, draft))
 
     def bring_model(self, chat_id: str | None = None) -> None:
         """Load the model that is to answer in this chat (the open one, when None), unless it is there."""
@@ -123,9 +135,11 @@ class ChatSession:
 
     async def close(self) -> None:
         """Save what is being written and end the engine."""
+        self.idling.close()
         self._leave()
         await self._answering.close()
         self.titling.close()
+        self.context.summing.close()
         self.private.close()
 
     # ---- chats
@@ -201,6 +215,7 @@ class ChatSession:
             self.private.forget(chat_id)
         else:
             self.saved.delete(chat_id)
+            self._answering.engine.forget(chat_id)
             self.deleted.append(chat_id)
         if chat_id == self.chat_id:
             self.chat_id = None
@@ -283,8 +298,9 @@ class ChatSession:
         self._answering.show_context(used)
 
     def _system_prompt(self, chat_id: str) -> str:
-        own = self.store_of(chat_id).conversation(chat_id).system_prompt
-        return self.preferences.system_prompt if own is None else own
+        own, usual = OwnSettings.of(self.store_of(chat_id).conversation(chat_id)), self.preferences
+        prompt = usual.system_prompt if own.system_prompt is None else own.system_prompt
+        return told(self.document.told_to_model(chat_id, prompt), own.language(usual.reply_language))
 
     def reply_options(self, chat_id: str) -> ReplyOptions:
         """Those of the next reply in a chat, as far as the model that is loaded can follow them."""
@@ -292,6 +308,5 @@ class ChatSession:
             own = OwnSettings.of(self.store_of(chat_id).conversation(chat_id))
         except HistoryUnavailable:
             own = OwnSettings()
-        usual = self.preferences
-        think = own.think(usual.thinking, self.engine_state.model)
-        return ReplyOptions({**usual.sampling, **own.sampling}, usual.max_tokens, think=think)
+        options = self.preferences.reply_options(own, self.engine_state.model)
+        return replace(options, chat=chat_id) if self.store_of(chat_id).is_plain else options

@@ -41,6 +41,15 @@ class ChatsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextChanged:
+    """What the model will see of a chat is different now: a message was pinned or has a summary, or one is being made
+    or no longer. `message_id` is the message, where it is about one."""
+
+    chat_id: str
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """Something went wrong, in one or two sentences. `chat_id` is the chat it belongs to, if any."""
 
@@ -49,5 +58,5 @@ class Trouble:
     chat_id: str | None = None
 
 
-SessionEvent = EngineChanged | ReplyGrew | ReplyEnded | ChatsChanged | Trouble
+SessionEvent = EngineChanged | ReplyGrew | ReplyEnded | ChatsChanged | ContextChanged | Trouble
 Listener = Callable[[SessionEvent], None]

@@ -40,6 +40,8 @@ def shown_message(
         writer=_writer(stored, siblings, store, title_of),
         files=tuple(each["name"] for each in stored.attachments),
         thinking=turn.thinking if turn is not None else stored.thinking,
+        pinned=stored.pinned,
+        summary=stored.summary,
     )
 
 
@@ -63,6 +65,7 @@ def _figures(stats: Mapping[str, Any]) -> ReplyFigures | None:
         seconds=float(stats.get("seconds", 0.0)),
         tokens_per_second=float(stats.get("decode_tokens_per_second", 0.0)),
         left_out=int(stats.get("left_out", 0)),
+        summarised=int(stats.get("summarised", 0)),
         finish_reason=str(stats.get("finish_reason", "")),
         thinking_tokens=int(stats.get("thinking_tokens", 0)),
         thinking_seconds=float(stats.get("thinking_seconds", 0.0)),

@@ -17,7 +17,11 @@ _ENDINGS = {
     "interrupted": mark("interrupted"),
     "elsewhere": mark("another window is writing this"),
 }
-_REASONS = {"length": mark("reached the limit of tokens"), "context": mark("the context is full")}
+_REASONS = {
+    "length": mark("reached the limit of tokens"),
+    "context": mark("the context is full"),
+    "loop": mark("looped, cut back; /continue goes on"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class ReplyFigures:
     seconds: float = 0.0
     tokens_per_second: float = 0.0
     left_out: int = 0
+    summarised: int = 0
     finish_reason: str = ""
     thinking_tokens: int = 0
     thinking_seconds: float = 0.0
@@ -41,6 +46,8 @@ class ShownMessage:
         writer: the model that wrote it, where not all versions are by the same one; else empty.
         files: names of what was given with it.
         thinking: what the model wrote for itself before it answered.
+        pinned: the model keeps seeing it when older messages no longer fit.
+        summary: of the conversation down to this message, for when what it covers no longer fits.
     """
 
     id: str
@@ -54,6 +61,8 @@ class ShownMessage:
     writer: str = ""
     files: tuple[str, ...] = ()
     thinking: str = ""
+    pinned: bool = False
+    summary: str = ""
 
     def grown(self, text: str) -> ShownMessage:
         return replace(self, text=self.text + text)
@@ -113,4 +122,5 @@ def footnote(message: ShownMessage) -> str:
     if figures is not None and figures.left_out:
         sentence = plural("{count} older message left out", "{count} older messages left out", figures.left_out)
         parts.append(sentence.format(count=figures.left_out))
+        parts.append(_("{count} of them in summary").format(count=figures.summarised) if figures.summarised else "")
     return " · ".join(part for part in parts if part)

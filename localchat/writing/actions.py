@@ -54,6 +54,12 @@ def find_action(name: str) -> Action:
     raise InvalidSetting(_("There is no writing action {name}.").format(name=repr(name)), hint)
 
 
+def in_own_words(wish: str) -> tuple[Action, dict[str, str]]:
+    """What somebody asks for in words of their own: the action and its variables. The answer is in any language."""
+    action = read_actions(assets_dir() / "actions/wish.toml", own=False)["own"]
+    return action, {"wish": wish, "language": ""}
+
+
 def read_actions(path: Path, *, own: bool) -> dict[str, Action]:
     """The actions of one file, in its order. Raises as `all_actions` does."""
     return {name: _action(name, table, own) for name, table in tables(path).items()}

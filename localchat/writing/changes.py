@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from itertools import accumulate
 
 from localchat.writing.tokens import is_word, tokens
+
+LONGEST_COMPARED = 20_000
+"""Characters of two parts that differ up to which their words are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,23 @@ def changes(old: str, new: str) -> list[Change]:
     for first, last, other_first, other_last in _merged(before, after, _differences(before, after)):
         text = "".join(before[first:last])
         found.append(Change(starts[first], starts[last], text, "".join(after[other_first:other_last])))
+    return found
+
+
+def changes_by_line(old: str, new: str) -> list[Change]:
+    """The same for texts of any length: lines are compared first, and words only where those differ."""
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    starts = list(accumulate(map(len, before), initial=0))
+    found: list[Change] = []
+    # Lines that come again and again, such as empty ones, are no landmarks: comparing each with each takes minutes.
+    for tag, i, j, k, m in SequenceMatcher(None, before, after).get_opcodes():
+        if tag == "equal":
+            continue
+        part, other = "".join(before[i:j]), "".join(after[k:m])
+        if len(part) + len(other) > LONGEST_COMPARED:
+            found.append(Change(starts[i], starts[j], part, other))
+        else:
+            found += [change.moved(starts[i]) for change in changes(part, other)]
     return found
 
 

@@ -81,6 +81,18 @@ def read_text_file(path: Path) -> TextFile:
         ) from error
 
 
+def create_text_file(path: Path, file: TextFile, text: str) -> None:
+    """Make the file, with a text of the kind of `file`. Raises StorageFailed, also when it is there by now."""
+    data = file.encoded(text)
+    try:
+        with path.open("xb") as written:
+            written.write(data)
+            written.flush()
+            os.fsync(written.fileno())
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
 def write_text_file(path: Path, file: TextFile, text: str) -> bool:
     """Replace the file in one step; false when nothing changed, and then it is not touched.
 
@@ -106,10 +118,14 @@ def write_text_file(path: Path, file: TextFile, text: str) -> bool:
         beside.chmod(path.stat().st_mode & 0o7777)
         beside.replace(path)
     except OSError as error:
-        raise StorageFailed(
-            _("{path} cannot be written ({reason}).").format(path=path, reason=error.strerror or error),
-            _("Make the file and its folder writable, or free some space."),
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         beside.unlink(missing_ok=True)
     return True
+
+
+def _not_written(path: Path, error: OSError) -> StorageFailed:
+    return StorageFailed(
+        _("{path} cannot be written ({reason}).").format(path=path, reason=error.strerror or error),
+        _("Make the file and its folder writable, or free some space."),
+    )

@@ -78,9 +78,9 @@ class Work:
         self.action = action
         self.text = text
         self.outcomes: list[Outcome] = []
-        self._chosen = {name: variable.default for name, variable in action.variables.items()} | dict(variables or {})
+        self.chosen = {name: variable.default for name, variable in action.variables.items()} | dict(variables or {})
         if action.translates:
-            self._chosen.setdefault("language", OTHER[language_of(text)])
+            self.chosen.setdefault("language", OTHER[language_of(text)])
         self._sampling = {**action.sampling, "seed": 0, **(sampling or {})}
         self._think = False if thinking_switch else None
         self._before = (Message("system", system_prompt),) if system_prompt else ()
@@ -92,6 +92,15 @@ class Work:
     def pieces(self) -> int:
         """How many there are. When summaries are summarised, of the round that is going on."""
         return len(self._pieces)
+
+    @property
+    def next_piece(self) -> Piece:
+        """The one that is asked about next, while there is one."""
+        return self._pieces[len(self.outcomes)]
+
+    def question_about(self, piece: Piece) -> str:
+        """What the model is asked about a piece, without examples."""
+        return self._question(piece.text, language_of(piece.text)).content
 
     def request(self) -> Request | None:
         """What to ask next; None when everything is done."""
@@ -117,7 +126,7 @@ class Work:
         new = cleaned(text, piece.text)
         if reason == "length" and self.action.result == "append":
             new = up_to_a_sentence(new)
-        language = known_language(self._chosen.get("language", language_of(piece.text)))
+        language = known_language(self.chosen.get("language", language_of(piece.text)))
         found = objection(self.action, piece.text, new, language, reason)
         if found and not self._objected:
             self._objected = found
@@ -157,7 +166,7 @@ class Work:
             case "paragraph":
                 pieces = list(paragraphs(text, min(PARAGRAPH_TOKENS, self._room)))
                 # What is in the language of a translation already is left as it is.
-                target = known_language(self._chosen["language"]) if self.action.translates else ""
+                target = known_language(self.chosen["language"]) if self.action.translates else ""
                 return [piece for piece in pieces if not target or language_of(piece.text) != target]
             case "end":
                 piece = last_piece(text, min(END_TOKENS, self._room))
@@ -190,7 +199,7 @@ class Work:
     def _question(self, text: str, language: str, variables: Mapping[str, str] | None = None) -> Message:
         """What is asked about a text in `language`, with the variables of an example in place of the chosen ones."""
         language, prompt = self.action.prompt(language)
-        values = {"language": language, **self._chosen, **(variables or {})}
+        values = {"language": language, **self.chosen, **(variables or {})}
         worded = {
             name: self.action.variables.get(name, LANGUAGE).worded(value, language) for name, value in values.items()
         }

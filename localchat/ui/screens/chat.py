@@ -16,15 +16,26 @@ from localchat.translation import _
 from localchat.ui.actions import bindings
 from localchat.ui.screens.chat_arranging import ArrangingPart
 from localchat.ui.screens.chat_finding import FindingPart
+from localchat.ui.screens.chat_inside import InsidePart
 from localchat.ui.screens.chat_reading import ReadingPart
 from localchat.ui.screens.chat_replies import RepliesPart
 from localchat.ui.screens.chat_settings import SettingsPart
 from localchat.ui.screens.chat_taking import TakingPart
+from localchat.ui.screens.chat_working import WorkingPart
 from localchat.ui.screens.chat_writing import WritingPart
 from localchat.ui.session import ChatSession
-from localchat.ui.session_events import ChatsChanged, EngineChanged, ReplyEnded, ReplyGrew, SessionEvent, Trouble
+from localchat.ui.session_events import (
+    ChatsChanged,
+    ContextChanged,
+    EngineChanged,
+    ReplyEnded,
+    ReplyGrew,
+    SessionEvent,
+    Trouble,
+)
 from localchat.ui.widgets.completions import Completions
 from localchat.ui.widgets.composer import Composer
+from localchat.ui.widgets.context_line import ContextLine
 from localchat.ui.widgets.file_row import FileRow
 from localchat.ui.widgets.key_bar import KeyBar
 from localchat.ui.widgets.purpose_line import PurposeLine
@@ -39,7 +50,9 @@ WIDE = 100
 OTHER_WINDOWS_S = 2.0
 
 
-class ChatScreen(FindingPart, ArrangingPart, RepliesPart, WritingPart, ReadingPart, SettingsPart, TakingPart):
+class ChatScreen(
+    WorkingPart, FindingPart, ArrangingPart, RepliesPart, InsidePart, WritingPart, ReadingPart, SettingsPart, TakingPart
+):
     """Everything that the user sees most of the time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
@@ -64,6 +77,7 @@ class ChatScreen(FindingPart, ArrangingPart, RepliesPart, WritingPart, ReadingPa
                     yield TitleBar(id="title")
                 yield Transcript(id="transcript")
                 with Vertical(classes="measure"), Vertical(id="foot"):
+                    yield ContextLine(id="context")
                     yield PurposeLine(id="purpose")
                     yield (completions := Completions(id="completions"))
                     yield FileRow(id="files")
@@ -83,6 +97,7 @@ class ChatScreen(FindingPart, ArrangingPart, RepliesPart, WritingPart, ReadingPa
         self.composer = self.query_one(Composer)
         self.composer.completer = self._complete
         self.purpose_line = self.query_one(PurposeLine)
+        self.context_line = self.query_one(ContextLine)
         self.file_row = self.query_one(FileRow)
         self.status_line = self.query_one(StatusLine)
         self.title_bar = self.query_one(TitleBar)
@@ -122,6 +137,9 @@ class ChatScreen(FindingPart, ArrangingPart, RepliesPart, WritingPart, ReadingPa
                 self.run_worker(self._finish_reply(chat_id, reply_id))
             case ChatsChanged():
                 self.call_later(self.show_chats)
+            case ContextChanged(chat_id, message_id):
+                if chat_id == self.session.chat_id:
+                    self.context_changed(message_id)
             case Trouble(text, severity, chat_id):
                 if chat_id is not None and chat_id == self.session.chat_id:
                     self.call_later(self.transcript.add_notice, text)

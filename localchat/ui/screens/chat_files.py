@@ -14,13 +14,13 @@ from localchat.translation import _
 from localchat.ui.attachments import pasted_document
 from localchat.ui.background import in_background
 from localchat.ui.engine_state import EngineState
-from localchat.ui.screens.chat_part import ChatPart
+from localchat.ui.screens.chat_context import ContextPart
 from localchat.ui.visible_text import one_line
 from localchat.ui.widgets.composer import Composer
 from localchat.ui.widgets.file_row import FileRow, WaitingFile
 
 
-class FilesPart(ChatPart):
+class FilesPart(ContextPart):
     """What the user gives with a question."""
 
     _reading: tuple[str, ...] = ()
@@ -45,6 +45,7 @@ class FilesPart(ChatPart):
         room = state.model.context_length - (state.context_used or 0) if state.model is not None else None
         waiting = [WaitingFile(document.name, session.costs.of(document)) for document in documents]
         self.file_row.show(waiting, self._reading, room)
+        self.look_anew()
         if state.phase == "ready" and any(file.tokens is None for file in waiting):
             self._measure(documents)
 

@@ -109,6 +109,10 @@ class ChatPart(Screen[None]):
         """Show the files that wait in the composer."""
         raise NotImplementedError
 
+    def leave_text(self) -> bool:
+        """Go from the text that the chat is about to the conversation; False when the focus is not in the text."""
+        raise NotImplementedError
+
     async def fulfil_purpose(self, text: str) -> None:
         """Do what the composer is for with this text, which stays in it when that fails."""
         try:

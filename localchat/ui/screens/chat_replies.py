@@ -14,6 +14,8 @@ class RepliesPart(BranchingPart):
     """What the user does with replies."""
 
     def action_stop(self) -> None:
+        if self.leave_text():
+            return
         if self.narrow and self.has_class("-overlay"):
             self.close_overlay()
             self.composer.focus()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from localchat.errors import LocalChatError
+from localchat.translation import _
+from localchat.ui.reply_language_choice import choose_reply_language
 from localchat.ui.screens.chat_part import ChatPart
 from localchat.ui.thinking_choice import choose_thinking
 
@@ -43,6 +45,29 @@ class SettingsPart(ChatPart):
             return
         self.show_chats()
         self.notify(said, timeout=5, markup=False)
+
+    def action_reply_language(self, choice: str = "") -> None:
+        """Hold the replies of this chat to a language, or not; without a choice, show the chat's settings."""
+        if not choice:
+            self._app.show_own_settings()
+            return
+        try:
+            said = choose_reply_language(self.session, choice)
+        except LocalChatError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.show_chats()
+        self.notify(said, timeout=5, markup=False)
+
+    def action_unload(self) -> None:
+        """Let the model give its memory back until something is written."""
+        if self.session.idling.unload():
+            said = _("The model is unloaded. It comes back when you write.")
+        elif self.session.is_answering:
+            said = _("The model is at work. Esc stops it.")
+        else:
+            said = _("No model is loaded.")
+        self.notify(said, timeout=5)
 
     def action_keys(self) -> None:
         self._app.show_keys()

@@ -14,6 +14,7 @@ from localchat.ui.actions import Action
 from localchat.ui.completion import Completion, Offer
 from localchat.ui.persona_choice import persona_completions
 from localchat.ui.presets import read_presets
+from localchat.ui.reply_language_choice import reply_language_completions
 from localchat.ui.screens.chat_files import FilesPart
 from localchat.ui.slash import COMMANDS, command_offer, file_offer, parse, unknown
 from localchat.ui.slash_paths import path_completions
@@ -58,12 +59,15 @@ class WritingPart(FilesPart):
         if self.is_reading:
             self.notify(_("A file is still being read. Press Enter again when it is there."), timeout=4)
             return
+        if not await self.may_send(event.text):
+            return
         try:
             question, reply = self.session.send(event.text)
         except HistoryUnavailable as error:
             self.complain(error, _("Not sent"))
             return  # the text stays in the composer
         self.composer.show_draft("")
+        self.context_was_sent()
         self.show_files()
         await self.transcript.add(question, reply)
         await self.catch_up()
@@ -101,8 +105,9 @@ class WritingPart(FilesPart):
     def _argument_choices(self) -> Mapping[str, Callable[[str], list[Completion]]]:
         models = self._model_choices
         choices = {"attach": path_completions, "model": models, "compare": models, "system": self._system_choices}
-        paths = {"export": path_completions, "import": path_completions}
+        paths = dict.fromkeys(("export", "import", "doc"), path_completions)
         own = {"preset": self._preset_choices, "persona": persona_completions, "think": thinking_completions}
+        own |= {"language": reply_language_completions, "write": self._action_choices}
         return {**choices, **paths, **own, "folder": self._folder_choices}
 
     def _model_choices(self, typed: str) -> list[Completion]:
@@ -121,6 +126,11 @@ class WritingPart(FilesPart):
             return [Completion(name, name) for name in read_presets() if typed.casefold() in name.casefold()]
         except InvalidSetting:
             return []  # what is wrong with the file is said when the command runs
+
+    def _action_choices(self, typed: str) -> list[Completion]:
+        from localchat.ui.writing_choice import action_completions
+
+        return action_completions(typed)
 
     def _system_choices(self, typed: str) -> list[Completion]:
         return [] if typed else [Completion(DEFAULT, DEFAULT, _("The one in the settings"))]
@@ -151,6 +161,8 @@ class WritingPart(FilesPart):
     @on(Composer.Edited)
     def _draft_changed(self) -> None:
         self.forget_draft_timer()
+        if self.composer.text.strip():
+            self.session.idling.touch()
         self.draft_timer = self.set_timer(DRAFT_PAUSE_S, self.save_draft)
 
     @on(Composer.RecallWanted)

@@ -12,14 +12,15 @@ from textual.content import Content
 from textual.widgets import Static
 
 from localchat.translation import _, mark
-from localchat.ui.actions import ACTIONS, CHATS, PROGRAM, READING, REPLIES, key_names
+from localchat.ui.actions import ACTIONS, CHATS, PROGRAM, READING, REPLIES, TEXTS, key_names
 from localchat.ui.ink import ACCENT, FAINT, MUTED, PLAIN
 from localchat.ui.screens.dialog import Dialog
 
 WRITING = mark("Writing")
 MESSAGES = mark("On a message")
 LIST = mark("In the list of chats")
-GROUPS = (WRITING, CHATS, LIST, REPLIES, MESSAGES, READING, PROGRAM)
+CHANGES = mark("Deciding about changes to a text")
+GROUPS = (WRITING, CHATS, LIST, REPLIES, MESSAGES, READING, TEXTS, CHANGES, PROGRAM)
 
 BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
     WRITING: (
@@ -39,8 +40,13 @@ BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
         ("r", mark("Another reply")),
         ("g", mark("Go on with the reply")),
         ("f", mark("Fork the chat from here")),
+        ("p", mark("Pin it: the model keeps seeing it")),
+        ("s", mark("Show or hide the summary under it")),
         ("v", mark("Two replies side by side")),
+        ("i", mark("Look inside the reply, token by token")),
         ("[ ]", mark("The version before or after")),
+        ("w", mark("Work on its text")),
+        ("a", mark("Add it to the text that the chat is about")),
         ("n, N", mark("The next or the previous message found")),
     ),
     LIST: (
@@ -51,6 +57,16 @@ BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
         ("a", mark("Archive, or take out of the archive")),
         ("d, u", mark("Delete, and undo that")),
         ("/", mark("Search")),
+    ),
+    CHANGES: (
+        ("n, p", mark("The next change, the one before")),
+        ("a, r", mark("Take it, leave it")),
+        ("A, R", mark("Take or leave all that wait")),
+        ("u", mark("Undo the last decision")),
+        (mark("Enter"), mark("Take over what was taken")),
+        ("s", mark("The same, and save the file")),
+        ("y, m", mark("Copy it, or put it into the composer")),
+        ("Esc", mark("Stop the model; then give up")),
     ),
     READING: (
         (mark("PageUp, PageDown"), mark("Turn the pages of this chat")),

@@ -20,6 +20,7 @@ from localchat.messages import ModelInfo, SamplingOptions, sampling_keys
 from localchat.translation import _, mark
 from localchat.ui.own_settings import OwnSettings
 from localchat.ui.presets import forget_preset, save_preset
+from localchat.ui.reply_language_choice import own_reply_language_choices
 from localchat.ui.screens.dialog import Dialog
 from localchat.ui.thinking_choice import thinking_choices
 from localchat.ui.visible_text import one_line
@@ -38,6 +39,7 @@ _HERE = {
     "system_prompt": replace(SETTINGS["system_prompt"], comment=mark("Told to the model before this chat.")),
     "context_length": replace(SETTINGS["context_length"], comment=mark("Tokens of this chat kept in view.")),
     "thinking": replace(SETTINGS["thinking"], comment=mark("Whether the model thinks before it answers.")),
+    "reply_language": replace(SETTINGS["reply_language"], comment=mark("Replies keep to it; code and names are free.")),
 }
 """Settings that mean something narrower here."""
 
@@ -108,6 +110,11 @@ class OwnSettingsScreen(Dialog[OwnSettings | None]):
             TextRow(_HERE["system_prompt"], values.get("system_prompt"), usual),
             NumberRow(_HERE["context_length"], values.get("context_length"), context),
             self._thinking_row(values.get("thinking")),
+            ChoiceRow(
+                _HERE["reply_language"],
+                values.get("reply_language"),
+                own_reply_language_choices(self._config.reply_language),
+            ),
         ]
         for key in sampling_keys():
             default = self._recommended.get(key, getattr(SamplingOptions(), key))

@@ -19,6 +19,7 @@ from localchat.messages import Limits, SamplingOptions
 from localchat.paths import config_file
 from localchat.translation import LANGUAGES, _, wanted
 from localchat.ui.places import short_path
+from localchat.ui.reply_language_choice import reply_language_choices
 from localchat.ui.screens.dialog import Dialog
 from localchat.ui.thinking_choice import thinking_choices
 from localchat.ui.widgets.setting_rows import (
@@ -118,8 +119,10 @@ class SettingsScreen(Dialog[dict[str, Value | None]]):
             yield from ((name, code) for code, name in LANGUAGES.items())
         elif setting.key == "thinking":
             yield from thinking_choices()
+        elif setting.key == "reply_language":
+            yield from reply_language_choices()
         else:
-            yield _("Whichever is here"), ""
+            yield _("None") if setting.key == "draft_model" else _("Whichever is here"), ""
             yield from ((title, name) for name, title in self._models)
 
     @property

@@ -21,10 +21,13 @@ ON_MESSAGE = (
     ("focused.again", "r", mark("Again"), "screen.regenerate"),
     ("focused.continue", "g", mark("Go on"), "screen.continue_reply"),
     ("focused.fork", "f", mark("Fork"), "screen.fork_chat"),
+    ("focused.pin", "p", mark("Pin"), "screen.pin_message"),
+    ("focused.tokens", "i", mark("Inside"), "screen.show_tokens"),
     ("focused.compare", "v", mark("Compare"), "screen.compare_replies"),
     ("focused.copy", "y", mark("Copy"), "screen.copy_message"),
     ("focused.older", "[", mark("Older version"), "screen.previous_version"),
     ("focused.newer", "]", mark("Newer"), "screen.next_version"),
+    ("focused.work", "w", mark("Work on it"), "screen.work_on"),
 )
 """Keys of a message that has the focus: id of the binding, key, label, and what a click does."""
 

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from localchat.ui.attachments import chip
 from localchat.ui.shown import ReplyFigures, ShownMessage, footnote
 from localchat.ui.visible_text import visible_text
+from localchat.ui.widgets.message_marks import MessageMarks
 from localchat.ui.widgets.thinking_part import ThinkingPart
 from localchat.ui.widgets.version_switch import version_switch
 
@@ -35,9 +36,14 @@ class MessageView(Vertical, can_focus=True):
         Binding("r", "screen.regenerate", "Another reply", id="focused.again", show=False),
         Binding("g", "screen.continue_reply", "Go on", id="focused.continue", show=False),
         Binding("f", "screen.fork_chat", "Fork from here", id="focused.fork", show=False),
+        Binding("p", "screen.pin_message", "Pin or unpin", id="focused.pin", show=False),
+        Binding("s", "screen.toggle_summary", "The summary", id="focused.summary", show=False),
+        Binding("i", "screen.show_tokens", "Look inside", id="focused.tokens", show=False),
         Binding("v", "screen.compare_replies", "Two replies side by side", id="focused.compare", show=False),
         Binding("left_square_bracket", "screen.previous_version", "Previous version", id="focused.older", show=False),
         Binding("right_square_bracket", "screen.next_version", "Next version", id="focused.newer", show=False),
+        Binding("w", "screen.work_on", "Work on its text", id="focused.work", show=False),
+        Binding("a", "screen.put_into_text", "Put it into the text", id="focused.insert", show=False),
         Binding("n", "screen.next_found", "Next message found", id="focused.next_found", show=False),
         Binding("N", "screen.previous_found", "Previous message found", id="focused.previous_found", show=False),
     ]
@@ -45,6 +51,16 @@ class MessageView(Vertical, can_focus=True):
     def __init__(self, message: ShownMessage) -> None:
         super().__init__()
         self.message = message
+        self.marks = MessageMarks(message) if message.pinned or message.summary else None
+
+    def mark(self, message: ShownMessage) -> None:
+        """Show that this message is pinned, or has a summary, or no longer."""
+        self.message = replace(self.message, pinned=message.pinned, summary=message.summary)
+        if self.marks is not None:
+            self.marks.show(self.message)
+        elif message.pinned or message.summary:
+            self.marks = MessageMarks(self.message)
+            self.mount(self.marks)
 
 
 class UserMessage(MessageView):
@@ -58,6 +74,8 @@ class UserMessage(MessageView):
             switch = Static(version_switch(self.message), classes="footnote")
             switch.auto_links = False
             yield switch
+        if self.marks is not None:
+            yield self.marks
 
 
 class ReplyView(MessageView):
@@ -88,6 +106,8 @@ class ReplyView(MessageView):
         if self.body is not None:
             yield self.body
         yield self._foot
+        if self.marks is not None:
+            yield self.marks
 
     def on_mount(self) -> None:
         self._show_footnote()

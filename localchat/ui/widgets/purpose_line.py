@@ -25,10 +25,14 @@ class PurposeLine(SplitLine):
 
 
 def _title(composing: Composing) -> str:
+    if composing.kind == "summary":
+        return _("The summary that the model sees of older messages")
     return _("Editing your question") if composing.kind == "edit" else _("The reply begins with")
 
 
 def _keys(composing: Composing) -> str:
+    if composing.kind == "summary":
+        return _("Enter keeps it · Esc gives up")
     if composing.kind == "edit":
         return _("Enter asks anew · Esc gives up")
     return _("Enter sends it · Esc gives up")

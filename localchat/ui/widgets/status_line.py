@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.content import Content
+from textual.style import Style
 
 from localchat.translation import _
 from localchat.ui.engine_state import EngineState, describe
@@ -81,6 +82,7 @@ class StatusLine(SplitLine):
             return Content()
         total = state.model.context_length
         used = _("{used} of {total}").format(used=short_count(state.context_used), total=short_count(total))
-        return Content.assemble(
+        shown = Content.assemble(
             (_("context"), FAINT), " ", meter(state.context_used / total if total else 0), (f" {used}", MUTED)
         )
+        return shown.stylize(Style.from_meta({"@click": "screen.context"}))

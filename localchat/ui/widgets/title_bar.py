@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from localchat.translation import _
 from localchat.ui.engine_state import EngineState
 from localchat.ui.ink import ACCENT, FAINT, MUTED, PLAIN
 from localchat.ui.visible_text import one_line
@@ -43,5 +44,7 @@ class TitleBar(SplitLine):
         if state.model is not None:
             parts.append(Content.styled(state.model.precision, MUTED))
             parts.append(Content.styled(state.model.device.upper(), MUTED))
+        if state.phase == "resting":
+            parts.append(Content.styled(_("unloaded"), MUTED))
         self._model = Content.styled(" · ", FAINT).join(parts)
         self._show_both()
