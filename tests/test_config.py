@@ -34,6 +34,11 @@ def _refusal(file: Path, text: str | bytes, **env: str) -> str:
     return str(caught.value)
 
 
+def _line(file: Path, text: str) -> int:
+    """Number of the line that has this text."""
+    return next(number for number, line in enumerate(file.read_text("utf-8").splitlines(), 1) if text in line)
+
+
 # ---- reading
 
 
@@ -55,11 +60,21 @@ def test_every_setting_is_read_from_the_file(file: Path) -> None:
         theme = "textual-light"
         enter_sends = false
         sidebar = false
+        cache = "int8"
+        overflow = "summary"
         titles = false
         thinking = "off"
+        reply_language = "en"
         language = "zh"
         linear = true
         lock_after = 5
+        keep_edits = "off"
+        cache_memory = 500
+        cache_disk = 0
+        loop_guard = false
+        speculation = false
+        draft_model = "smollm2-135m"
+        unload_after = 3
 
         [sampling]
         temperature = 0
@@ -69,6 +84,15 @@ def test_every_setting_is_read_from_the_file(file: Path) -> None:
         repetition_penalty = 1.1
         frequency_penalty = -0.5
         presence_penalty = 2
+        typical_p = 0.9
+        xtc_probability = 0.5
+        xtc_threshold = 0.2
+        mirostat_tau = 5
+        mirostat_eta = 0.2
+        dry_multiplier = 0.8
+        dry_base = 2
+        dry_allowed_length = 3
+        dry_breakers = 0
         seed = 9223372036854775807
 
         [keys]
@@ -81,16 +105,22 @@ def test_every_setting_is_read_from_the_file(file: Path) -> None:
     assert (config.theme, config.enter_sends, config.sidebar) == ("textual-light", False, False)
     assert config.sampling == {
         "temperature": 0, "top_k": 20, "top_p": 0.9, "min_p": 0.0, "repetition_penalty": 1.1,
-        "frequency_penalty": -0.5, "presence_penalty": 2, "seed": 2**63 - 1,
+        "frequency_penalty": -0.5, "presence_penalty": 2, "typical_p": 0.9, "xtc_probability": 0.5,
+        "xtc_threshold": 0.2, "mirostat_tau": 5, "mirostat_eta": 0.2, "dry_multiplier": 0.8, "dry_base": 2,
+        "dry_allowed_length": 3, "dry_breakers": 0, "seed": 2**63 - 1,
     }  # fmt: skip
     assert (config.titles, config.language, config.linear, config.lock_after) == (False, "zh", True, 5)
-    assert config.thinking == "off"
+    assert (config.thinking, config.reply_language, config.keep_edits) == ("off", "en", "off")
+    assert (config.cache_memory, config.cache_disk) == (500, 0)
+    assert (config.cache, config.overflow) == ("int8", "summary")
     assert config.keys == {"chat.new": "ctrl+t", "reply.again": "ctrl+g,f7"}
+    assert (config.loop_guard, config.unload_after) == (False, 3)
+    assert (config.speculation, config.draft_model) == (False, "smollm2-135m")
     assert config.sources.keys() == SETTINGS.keys() | config.keys.keys()
     assert config.sources["system_prompt"] == f"{file}, line 3"
     assert config.sources["context_length"] == f"{file}, line 7"
-    assert config.sources["seed"] == f"{file}, line 25"
-    assert config.sources["reply.again"] == f"{file}, line 29"
+    assert config.sources["seed"] == f"{file}, line {_line(file, 'seed =')}"
+    assert config.sources["reply.again"] == f"{file}, line {_line(file, 'reply.again')}"
 
 
 def test_every_sampling_option_can_be_set() -> None:

@@ -67,6 +67,8 @@ def test_ask_json_has_the_documented_fields(home: Path) -> None:
         "model",
         "time_to_first_token_s",
         "decode_tokens_per_second",
+        "drafted_tokens",
+        "accepted_tokens",
     }
     assert (answer["seed"], answer["completion_tokens"], answer["finish_reason"]) == (5, 4, "length")
 
@@ -188,7 +190,8 @@ def test_models_lists_shows_and_removes(home: Path) -> None:
 
 
 def test_bench_json_has_the_documented_fields(home: Path) -> None:
-    done = run(home, "bench", "smollm2-135m", "--prompt", "32", "--generate", "4", "--repeat", "1", "--json")
+    short = ["--prompt", "32", "--generate", "4", "--repeat", "1"]
+    done = run(home, "bench", "smollm2-135m", *short, "--cache", "int8", "--json")
     facts = json.loads(done.stdout)
     assert set(facts) == {
         "model",
@@ -199,6 +202,7 @@ def test_bench_json_has_the_documented_fields(home: Path) -> None:
         "parameters",
         "file_bytes",
         "bits_per_weight",
+        "cache",
         "prompt_tokens",
         "prefill_tokens_per_second",
         "generated_tokens",
@@ -207,15 +211,34 @@ def test_bench_json_has_the_documented_fields(home: Path) -> None:
         "load_s",
         "peak_rss_bytes",
     }
+    assert facts["cache"] == "int8"
     assert (facts["prompt_tokens"], facts["generated_tokens"]) == (32, 4)
     assert facts["decode_tokens_per_second"] > 0
+
+
+def test_bench_measures_what_guessing_ahead_gains(home: Path) -> None:
+    options = ("--prompt", "64", "--generate", "24", "--repeat", "1", "--json", "--speculate")
+    measured = json.loads(run(home, "bench", "smollm2-135m", *options).stdout)["speculation"]
+    assert measured.keys() == {"open", "copying"}
+    copying = measured["copying"]
+    assert 0 < copying["accepted_tokens"] <= copying["drafted_tokens"]
+    assert min(copying["plain_tokens_per_second"], copying["tokens_per_second"]) > 0
+
+
+def test_ask_has_a_smaller_model_guess_ahead(home: Path) -> None:
+    question = ("ask", "--temperature", "0", "-n", "12", "Count from one to five.")
+    done = run(home, *question, "--draft", "smollm2-135m")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "two" in done.stdout.lower()
+    done = run(home, *question, "--draft", "nothing-of-the-sort")
+    assert (done.returncode, "nothing-of-the-sort" in done.stderr) == (1, True)
 
 
 def test_perplexity_is_that_of_this_model(home: Path, shared_dir: Path) -> None:
     text = shared_dir / "data/wikitext-2-test.txt"
     done = run(home, "perplexity", "smollm2-135m", str(text), "--chunks", "2", "--json")
     result = json.loads(done.stdout)
-    assert set(result) == {"model", "file", "tokens_scored", "chunks", "nll", "perplexity"}
+    assert set(result) == {"model", "file", "cache", "tokens_scored", "chunks", "nll", "perplexity"}
     assert (result["chunks"], result["tokens_scored"]) == (2, 2 * 255)
     assert 10 < result["perplexity"] < 40
 

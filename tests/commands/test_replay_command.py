@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 from localchat.commands.replay import find_reply
 from localchat.errors import InvalidSetting
 from localchat.history.store import HistoryStore
-from tests.commands.test_commands import run
+from tests.commands.test_commands import environment, run
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +109,27 @@ def test_ask_tells_how_sure_it_was_of_every_token(home: Path) -> None:
 def test_probabilities_need_json(asked: Path) -> None:
     done = run(asked, "ask", "--probabilities", "3", "Hello")
     assert done.returncode == 2 and "--json" in done.stderr
+
+
+def test_a_reply_ended_by_an_interrupt_is_kept_with_what_makes_it_again(home: Path) -> None:
+    arguments = ["ask", "-n", "400", "--temperature", "1.3", "--seed", "3", "Tell me a long story about whales."]
+    with subprocess.Popen(
+        [sys.executable, "-m", "localchat", *arguments],
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as asking:
+        assert asking.stdout is not None and asking.stderr is not None
+        begun = asking.stdout.read(20)
+        asking.send_signal(signal.SIGINT)
+        text = (begun + asking.stdout.read()).decode()
+        said = asking.stderr.read().decode()
+    assert asking.returncode == 130 and "Traceback" not in said, said
+    with history(home) as store:
+        reply = store.branch(store.everything()[0].id)[-1]
+        kept = store.recording(reply.id)
+    assert (reply.status, reply.content) == ("stopped", text.removesuffix("\n"))
+    assert reply.stats["finish_reason"] == "stopped"
+    assert kept is not None and 0 < len(kept.reply) < 400 and not kept.ended
+    assert run(home, "replay").stdout == f"identical: {len(kept.reply)} tokens\n"

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from localchat.engine.caches import cache_for
 from localchat.engine.facade import Engine
-from localchat.engine.kv_cache import cache_for
 from localchat.engine.probabilities import Softmax, token_text
 from localchat.engine.sampling import Sampler
 from localchat.messages import (

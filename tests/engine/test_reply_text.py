@@ -12,6 +12,7 @@ from localchat.engine.beginning import encode_up_to
 from localchat.engine.facade import Engine
 from localchat.engine.reply_text import ReplyText
 from localchat.messages import Event, Message, ReplyDone, ReplyOptions, TextDelta
+from localchat.recording import Recording, ReplyRecorded, TokenExplained
 from localchat.text.chat_text import ChatText, load_chat_text
 
 QUESTION = [Message("user", "What is the capital of France?")]
@@ -95,3 +96,26 @@ def test_a_stop_string_does_not_end_thinking(text: ChatText) -> None:
     shown = [part for token in text.tokenizer.encode("do not STOP yet") for part in reply.push(token)] + reply.rest()
     assert "".join(part.text for part in shown) == "do not STOP yet"
     assert not reply.ended
+
+
+def test_tokens_that_are_thought_are_told_from_the_answer_when_they_are_explained(
+    engine: Engine, text: ChatText
+) -> None:
+    begun = text.tokenizer.encode("France is a country.\n</think>\n\nIt is")
+    line = [*text.encode(QUESTION), *begun]
+    events = list(engine.reply([], ReplyOptions({"temperature": 0.0}, 6, line=line, begun=len(begun))))
+    thinking, answer = parts(events)
+    assert thinking == "France is a country." and answer.startswith("It is")
+    recording = Recording.of(next(event for event in events if isinstance(event, ReplyRecorded)))
+    tokens = [event for event in engine.explain(recording, 2) if isinstance(event, TokenExplained)]
+    thought = "".join(token.text for token in tokens if token.thinking)
+    said = "".join(token.text for token in tokens if not token.thinking)
+    assert thought.startswith("France is a country.") and "</think" in thought
+    assert said.strip().startswith("It is") and said.strip().removeprefix("It is") == answer.removeprefix("It is")
+
+
+def test_another_token_within_the_thinking_lets_the_model_think_on_from_there(engine: Engine, text: ChatText) -> None:
+    begun = text.tokenizer.encode("The user asks")
+    line = [*text.encode(QUESTION), *begun]
+    thinking, answer = parts(list(engine.reply([], ReplyOptions({"temperature": 0.0}, 4, line=line, begun=len(begun)))))
+    assert thinking.startswith("The user asks") and len(thinking) > len("The user asks") and not answer

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from localchat.engine import sampling
-from localchat.engine.sampling import Floats, Ids, Sampler
+from localchat.engine import sampling_filters, sampling_penalties
+from localchat.engine.sampling import Sampler
+from localchat.engine.sampling_filters import Floats, Ids
 from localchat.errors import BadLogits
 from localchat.messages import SamplingOptions
 
@@ -102,71 +103,73 @@ def _replies(options: SamplingOptions, prompt: Sequence[int], logits: Iterable[T
 
 def test_repetition_penalty_divides_positive_and_multiplies_negative_logits_of_seen_tokens() -> None:
     seen = np.array([True, True, False, True])
-    assert sampling.penalize_repetition(_array(4, -2, 3, 0), seen, 2.0).tolist() == [2, -4, 3, 0]
-    assert sampling.penalize_repetition(_array(4, -2, 3, 0), seen, 0.5).tolist() == [8, -1, 3, 0]
+    logits = _array(4, -2, 3, 0)
+    assert sampling_penalties.penalize_repetition(logits, seen, 2.0).tolist() == [2, -4, 3, 0]
+    assert sampling_penalties.penalize_repetition(logits, seen, 0.5).tolist() == [8, -1, 3, 0]
 
 
 def test_frequency_counts_and_presence_does_not() -> None:
-    result = sampling.penalize_frequency(_array(5, 5, 5), _array(1, 0, 3), 0.5, 1.0)
+    result = sampling_penalties.penalize_frequency(_array(5, 5, 5), _array(1, 0, 3), 0.5, 1.0)
     assert result.tolist() == [3.5, 5, 2.5]
 
 
 def test_temperature_divides_differences() -> None:
-    assert sampling.apply_temperature(_array(3, 1, 2, OUT), 0.5).tolist() == [0, 4, 2, math.inf]
+    assert sampling_filters.apply_temperature(_array(3, 1, 2, OUT), 0.5).tolist() == [0, 4, 2, math.inf]
 
 
 def test_the_smallest_temperature_leaves_only_the_likeliest() -> None:
-    depths = sampling.apply_temperature(_array(50.0, 49.0, -1e30), 5e-324)
+    depths = sampling_filters.apply_temperature(_array(50.0, 49.0, -1e30), 5e-324)
     assert np.exp(-depths).tolist() == [1, 0, 0]
 
 
 def test_top_k_keeps_the_k_likeliest() -> None:
-    assert sampling.top_k(_array(0, 1, 2, 3), 2).tolist() == [0, 1]
+    assert sampling_filters.top_k(_array(0, 1, 2, 3), 2).tolist() == [0, 1]
 
 
 def test_top_k_keeps_all_that_equal_the_last_kept() -> None:
-    assert sampling.top_k(_array(0, 1, 1, 1, 2), 2).tolist() == [0, 1, 1, 1]
+    assert sampling_filters.top_k(_array(0, 1, 1, 1, 2), 2).tolist() == [0, 1, 1, 1]
 
 
 def test_top_k_of_0_or_of_more_than_there_are_keeps_all() -> None:
-    assert sampling.top_k(_array(0, 1), 0).tolist() == sampling.top_k(_array(0, 1), 7).tolist() == [0, 1]
+    for k in (0, 7):
+        assert sampling_filters.top_k(_array(0, 1), k).tolist() == [0, 1]
 
 
 def test_top_p_keeps_the_fewest_that_reach_p() -> None:
     depths = _depths(0.5, 0.25, 0.15, 0.1)
     for p, kept in ((0.0, 1), (0.4, 1), (0.6, 2), (0.8, 3), (0.95, 4), (1.0, 4)):
-        assert len(sampling.top_p(depths, p)) == kept
+        assert len(sampling_filters.top_p(depths, p)) == kept
 
 
 def test_top_p_counts_what_is_not_among_the_depths_when_told_of_it() -> None:
-    assert len(sampling.top_p(_depths(0.5, 0.25), 0.6)) == 1
-    assert len(sampling.top_p(_depths(0.5, 0.25), 0.6, total=2.0)) == 2
+    assert len(sampling_filters.top_p(_depths(0.5, 0.25), 0.6)) == 1
+    assert len(sampling_filters.top_p(_depths(0.5, 0.25), 0.6, total=2.0)) == 2
 
 
 def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest() -> None:
     depths = _depths(0.5, 0.26, 0.2, 0.04)
     for p, kept in ((0.0, 4), (0.1, 3), (0.5, 2), (1.0, 1)):
-        assert len(sampling.min_p(depths, p)) == kept
+        assert len(sampling_filters.min_p(depths, p)) == kept
 
 
 def test_a_draw_takes_the_token_in_whose_share_the_random_number_falls() -> None:
     depths = _depths(0.5, 0.25, 0.25)
     for uniform, index in ((0.0, 0), (0.49, 0), (0.51, 1), (0.74, 1), (0.76, 2), (1 - 2**-53, 2)):
-        assert sampling.draw(depths, uniform) == index
+        assert sampling_filters.draw(depths, uniform) == index
 
 
 def test_a_draw_never_takes_what_is_out() -> None:
     depths = _array(math.inf, 0, math.inf, 0, math.inf)
-    assert [sampling.draw(depths, uniform) for uniform in (0.0, 0.5, 1 - 2**-53)] == [1, 3, 3]
+    assert [sampling_filters.draw(depths, uniform) for uniform in (0.0, 0.5, 1 - 2**-53)] == [1, 3, 3]
 
 
 def test_stages_and_samplers_do_not_change_what_they_are_given() -> None:
     logits, counts = _random(5000), np.zeros(5000, np.float32)
     counts[:2] = 1, 2
     before = logits.clone()
-    sampling.penalize_repetition(logits.numpy(), counts > 0, 1.3)
-    sampling.penalize_frequency(logits.numpy(), counts, 0.5, 0.5)
-    sampling.apply_temperature(logits.numpy(), 0.5)
+    sampling_penalties.penalize_repetition(logits.numpy(), counts > 0, 1.3)
+    sampling_penalties.penalize_frequency(logits.numpy(), counts, 0.5, 0.5)
+    sampling_filters.apply_temperature(logits.numpy(), 0.5)
     for changes in ({}, {"top_k": 10}, {"top_k": 2000}, {"top_p": 0.9}, {"temperature": 0.0}):
         Sampler(_options(**changes)).sample(logits)
         for penalty in (0.7, 1.3):

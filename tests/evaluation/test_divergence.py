@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from localchat.engine.kv_cache import KVCache, cache_for
+from localchat.engine.caches import cache_for
+from localchat.engine.kv_cache import KVCache
 from localchat.errors import BadLogits, InvalidSetting, Stopped
 from localchat.evaluation.divergence import Divergence, measure_divergence
 from localchat.evaluation.perplexity import begin_id, measure_perplexity, scored_tokens, text_chunks

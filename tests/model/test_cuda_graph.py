@@ -22,6 +22,7 @@ from localchat.engine.kv_cache import KVCache
 from localchat.errors import ContextOverflow, Stopped
 from localchat.model import cache_room, cuda_graph
 from localchat.model.attention import AttentionRule
+from localchat.model.cache_room import CacheKind
 from localchat.model.cuda_graph import GraphedDecoder
 from localchat.model.decoder import Decoder
 from localchat.model.spec import ModelSpec
@@ -34,6 +35,8 @@ HOST_READS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::item"}
 
 class BlockCache:
     """The least that a graph needs of a cache: blocks that double, and plain attention for what is not replayed."""
+
+    kind: CacheKind = "full"
 
     def __init__(self, spec: ModelSpec, context_length: int) -> None:
         self.length, self.context_length, self.firsts = 0, context_length, [0] * spec.num_layers

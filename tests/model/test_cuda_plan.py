@@ -9,7 +9,9 @@ import torch
 from test_model_spec import SPEC
 
 from localchat.engine.kv_cache import KVCache
+from localchat.engine.quantized_cache import QuantizedKVCache
 from localchat.model import cuda_plan
+from localchat.model.cache_room import CacheKind
 from localchat.model.decoder import Decoder, Weight
 from localchat.model.families import tensor_shapes
 from localchat.model.spec import ModelSpec
@@ -59,6 +61,27 @@ def test_a_token_has_the_logits_of_the_decoder_also_where_the_cache_has_grown(wa
         got = torch.stack([plan(token[None], cache).cpu() for token in piece])
         assert (got - expected).norm() < 5e-3 * expected.norm()
     assert cache.length == 600
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("ways", WAYS)
+@pytest.mark.parametrize(("kind", "bound"), [("int8", 1e-2), ("int4", 6e-2)])
+@torch.inference_mode()
+def test_a_token_on_a_quantized_cache_has_the_logits_and_the_codes_of_the_decoder(
+    kind: CacheKind, bound: float, ways: dict[str, Any]
+) -> None:
+    spec = _spec(ways)
+    decoder = Decoder(spec, _weights(spec), device="cuda")
+    plan = cuda_plan.CUDAPlan(decoder)
+    tokens = torch.randint(0, spec.vocab_size, (600,), generator=torch.Generator().manual_seed(1))
+    cache, other = (QuantizedKVCache(spec, 1024, kind, "cuda") for _ in range(2))
+    for each in (cache, other):
+        decoder(tokens[:200], each)
+    for token in tokens[200:]:
+        expected, got = decoder(token[None], other).cpu(), plan(token[None], cache).cpu()
+        assert (got - expected).norm() < bound * expected.norm()
+    for rows, others in zip(cache.coded(0) or (), other.coded(0) or (), strict=True):  # of later layers the keys differ
+        assert (rows[:, :4] != others[:, :4]).float().mean() < 1e-2  # of what is rounded, some lies in the middle
 
 
 @pytest.mark.parametrize(

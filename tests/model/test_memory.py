@@ -14,8 +14,9 @@ import pytest
 
 from localchat.engine.facade import Engine
 from localchat.errors import BadWeights, NotEnoughMemory
+from localchat.model.cache_room import CacheKind
 from localchat.model.load import load_model
-from localchat.model.memory import Footprint, fitting_context, free_memory, read_footprint
+from localchat.model.memory import Footprint, Room, fitting_room, free_memory, read_footprint
 from localchat.model.spec import ModelSpec
 
 SPEC = ModelSpec(
@@ -84,28 +85,43 @@ def test_of_an_untied_embedding_only_some_rows_count() -> None:
 
 
 def test_without_a_wish_the_context_is_as_long_as_fits() -> None:
-    assert fitting_context("m", INT4, None, 64_000 * MB) == 131_072
+    assert fitting_room("m", INT4, None, "auto", 64_000 * MB) == Room(131_072, "full")
     free = INT4.plan(16_384).model + MB
-    assert fitting_context("m", INT4, None, free) == 16_384
+    assert fitting_room("m", INT4, None, "full", free) == Room(16_384, "full")
+
+
+def test_where_it_does_not_fit_in_full_the_cache_is_quantized_for_a_longer_context() -> None:
+    free = INT4.plan(32_768, "int8").model + MB
+    assert fitting_room("m", INT4, None, "auto", free) == Room(32_768, "int8")
+    assert fitting_room("m", INT4, 16_384, "auto", free) == Room(16_384, "full")
+    assert fitting_room("m", INT4, 20_000, "auto", free) == Room(20_000, "int8")
+    assert fitting_room("m", INT4, 16_384, "int4", free) == Room(16_384, "int4")
+    odd = replace(INT4, spec=replace(SPEC, head_dim=72))
+    assert fitting_room("m", odd, None, "auto", odd.plan(16_384).model + MB) == Room(16_384, "full")
+
+
+@pytest.mark.parametrize(("kind", "share"), [("int8", 0.53), ("int4", 0.34)])
+def test_a_quantized_cache_takes_its_share_of_the_memory(kind: CacheKind, share: float) -> None:
+    assert 0.9 * share < INT4.plan(8192, kind).cache / INT4.plan(8192).cache <= share
 
 
 def test_a_context_that_was_asked_for_is_kept_or_refused_with_the_one_that_fits() -> None:
-    free = INT4.plan(16_384).model + MB
-    assert fitting_context("m", INT4, 10_000, free) == 10_000
-    assert fitting_context("m", INT4, 1 << 20, 64_000 * MB) == 131_072
+    free = INT4.plan(32_768, "int8").model + MB
+    assert fitting_room("m", INT4, 10_000, "auto", free) == Room(10_000, "full")
+    assert fitting_room("m", INT4, 1 << 20, "auto", 64_000 * MB) == Room(131_072, "full")
     with pytest.raises(NotEnoughMemory) as refusal:
-        fitting_context("m", INT4, 40_000, free)
+        fitting_room("m", INT4, 40_000, "auto", free)
     assert "40,000 tokens" in refusal.value.message
-    assert refusal.value.hint == "A context of 16,384 tokens fits: set context_length to 16384."
+    assert refusal.value.hint == "A context of 32,768 tokens fits: set context_length to 32768."
 
 
 def test_a_model_too_large_in_any_context_is_refused_with_the_bits_that_fit() -> None:
     with pytest.raises(NotEnoughMemory, match=r"In int4 it needs about .* --bits 4"):
-        fitting_context("m", INT8, None, 1_450 * MB)
+        fitting_room("m", INT8, None, "auto", 1_450 * MB)
     with pytest.raises(NotEnoughMemory, match="choose a smaller model"):
-        fitting_context("m", INT4, None, 900 * MB)
+        fitting_room("m", INT4, None, "auto", 900 * MB)
     with pytest.raises(NotEnoughMemory, match="choose a smaller model"):
-        fitting_context("m", INT8, None, 300 * MB)
+        fitting_room("m", INT8, None, "auto", 300 * MB)
 
 
 def test_a_load_that_does_not_fit_is_refused_before_weights_are_opened(
@@ -128,9 +144,12 @@ def test_a_gguf_that_would_not_fit_in_float32_is_refused_with_the_bits_that_fit(
 def test_the_engine_allows_the_context_that_there_is_memory_for(
     smollm2_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = read_footprint(smollm2_folder).plan(4096).model + MB
+    free = read_footprint(smollm2_folder).plan(8192, "int8").model + MB
     monkeypatch.setattr("localchat.model.load.free_memory", lambda: free)
-    assert Engine().load(smollm2_folder).context_length == 4096
+    loaded = load_model(smollm2_folder)
+    assert (loaded.context_length, loaded.cache_kind) == (8192, "int8")
+    loaded = load_model(smollm2_folder, cache="full")
+    assert (loaded.context_length, loaded.cache_kind) == (4096, "full")
 
 
 def test_without_native_kernels_weights_are_there_twice(smollm2_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

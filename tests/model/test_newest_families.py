@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from localchat.engine.kv_cache import cache_for
+from localchat.engine.caches import cache_for
 from localchat.errors import UnsupportedModel
 from localchat.export.exporter import export_model
 from localchat.hub.importer import import_model

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaConfig, Phi3Config, PreTrainedModel, Qwen2Config
 
-from localchat.engine.kv_cache import KVCache, cache_for
+from localchat.engine.caches import cache_for
+from localchat.engine.kv_cache import KVCache
 from localchat.errors import BadWeights, LocalChatError, UnsupportedModel
 from localchat.hub.importer import _converted, import_model
 from localchat.model.decoder import Decoder

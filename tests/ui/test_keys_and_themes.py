@@ -30,16 +30,16 @@ def own_keys(text: str) -> Config:
 
 
 async def test_a_key_of_the_users_own_does_what_the_old_one_did(open_desk: Opener) -> None:
-    async with open_desk(config=own_keys('"chat.new" = "ctrl+t,f9"')) as desk:
+    async with open_desk(config=own_keys('"chat.new" = "ctrl+t,f12"')) as desk:
         await desk.ask("Hi")
         assert "^t New" in str(desk.screen.key_bar.render())
         await desk.pilot.press("ctrl+n")
         assert desk.session.chat_id is not None
-        await desk.pilot.press("f9")
+        await desk.pilot.press("f12")
         await desk.until(lambda: desk.session.chat_id is None)
         await desk.pilot.press("f1")
         await desk.until(lambda: desk.app.screen is not desk.screen)
-        assert "Ctrl+T, F9" in str(desk.app.screen.query_one("VerticalScroll Static", Static).content)
+        assert "Ctrl+T, F12" in str(desk.app.screen.query_one("VerticalScroll Static", Static).content)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_a_wrong_key_is_named_and_the_action_keeps_its_own(line: str, sentence: 
     ("line", "taken"),
     [
         ('"chat.new" = "ctrl+w"', ["ctrl+w"]),  # deletes a word
-        ('"chat.new" = "f9,ctrl+j"', ["ctrl+j"]),  # breaks the line
+        ('"chat.new" = "f12,ctrl+j"', ["ctrl+j"]),  # breaks the line
         ('"chat.new" = "x"', ["x"]),  # writes a letter
         ('"chat.new" = "semicolon"', ["semicolon"]),
-        ('"chat.new" = "alt+f9,f9"', []),
+        ('"chat.new" = "alt+f9,f12"', []),
         ('"list.pin" = "x"', []),  # in the list nobody writes
         ('"composer.line_break" = "shift+enter"\n"chat.new" = "ctrl+j"', []),  # it was freed
     ],

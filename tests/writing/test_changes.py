@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from localchat.writing.changes import Change, applied, changes, likeness, with_line_breaks_of
+from localchat.writing.changes import Change, applied, changes, changes_by_line, likeness, with_line_breaks_of
 from localchat.writing.review import Review
 from localchat.writing.tokens import tokens
 
@@ -47,6 +47,19 @@ def test_all_changes_make_the_new_text_and_none_leave_the_old_one(seed: int) -> 
     assert applied(old, []) == old
     assert all(old[change.start : change.end] == change.old != change.new for change in found)
     assert all(left.end < right.start for left, right in pairwise(found))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_versions_of_a_long_text_are_compared_line_by_line(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [text_and_version(seed * 100 + number) for number in range(12)]
+    old = "\r\n".join(text for text, _version in parts)
+    new = "\r\n".join(version if number % 3 else text for number, (text, version) in enumerate(parts))
+    for longest in (10**6, 100):  # words are compared, and where a part is too long only lines
+        monkeypatch.setattr("localchat.writing.changes.LONGEST_COMPARED", longest)
+        found = changes_by_line(old, new)
+        assert applied(old, found) == new
+        assert all(old[change.start : change.end] == change.old != change.new for change in found)
+        assert all(left.end < right.start for left, right in pairwise(found))
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -92,7 +92,7 @@ def test_a_text_by_language_is_saved_in_the_one_that_is_spoken(home: Path) -> No
     assert all_personas()["a"].prompts == {"en": "Goodbye.", "zh": "你好。"}
 
 
-def test_a_new_name_is_one_that_nothing_has(home: Path) -> None:
+def test_a_new_name_is_one_that_nothing_has() -> None:
     assert new_name("Editor") == "editor-2"
     assert new_name("写信 给奶奶") == "写信-给奶奶"
     assert new_name("!?") == "persona"
