@@ -25,11 +25,12 @@ from localchat.config import Config, load_config
 from localchat.documents.document import Document
 from localchat.documents.reading import read_document
 from localchat.errors import HistoryUnavailable, InvalidSetting, LocalChatError
+from localchat.events import PromptFitted, PromptProgress, ReplyDone, TextCut, TextDelta
 from localchat.history.records import EndStatus
 from localchat.history.store import HistoryStore
 from localchat.hub.installed import find_model
 from localchat.known_settings import thinks
-from localchat.messages import Message, PromptFitted, PromptProgress, ReplyDone, ReplyOptions, TextCut, TextDelta
+from localchat.messages import Message, ReplyOptions
 from localchat.recording import Recording, ReplyRecorded, TokenChosen
 from localchat.reply_language import told
 from localchat.translation import _

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localchat.messages import TextCut
+from localchat.events import TextCut
 from localchat.translation import _
 from localchat.ui.visible_text import one_line
 

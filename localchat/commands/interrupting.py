@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from localchat.messages import Event, Message, ReplyOptions
+from localchat.events import Event
+from localchat.messages import Message, ReplyOptions
 
 if TYPE_CHECKING:
     from localchat.engine.facade import Engine

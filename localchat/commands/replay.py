@@ -13,10 +13,10 @@ from localchat.commands.passphrase import open_history
 from localchat.commands.progress import ProgressLine
 from localchat.config import load_config
 from localchat.errors import InvalidSetting
+from localchat.events import PromptProgress
 from localchat.history.records import StoredMessage
 from localchat.history.store import HistoryStore
 from localchat.hub.installed import find_model
-from localchat.messages import PromptProgress
 from localchat.recording import Recording, Replayed, changed
 from localchat.translation import _
 from localchat.ui.replay_report import report

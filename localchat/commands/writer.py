@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localchat.commands.progress import ProgressLine
-from localchat.messages import FinishReason, PromptProgress, ReplyDone, TextDelta
+from localchat.events import PromptProgress, ReplyDone, TextDelta
+from localchat.messages import FinishReason
 from localchat.translation import _
 from localchat.writing.action import Action
 from localchat.writing.work import Request, Work

@@ -10,30 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
-import subprocess
 import sys
-import threading
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from localchat import errors
+from localchat.engine.child import LAST, Child
 from localchat.engine.prefix_store_files import delete_snapshots_of
 from localchat.errors import EngineDied, LocalChatError, Stopped
+from localchat.events import Event, Failure, Loaded, PromptSize
 from localchat.ledger import ContextLedger
-from localchat.messages import Event, Failure, Loaded, Message, PromptSize, ReplyDone, ReplyOptions, event_from_json
-from localchat.paths import engine_log, ensure
-from localchat.recording import Recording, Replayed, ReplyExplained
+from localchat.messages import Message, ReplyOptions
+from localchat.paths import engine_log
+from localchat.recording import Recording
 from localchat.translation import _, spoken
-
-STOP_PATIENCE_S = 0.15
-"""How long a stop may take inside the engine before the process is ended instead: the promise is 200 ms."""
-
-_LAST = (Loaded, ReplyDone, PromptSize, ContextLedger, Replayed, ReplyExplained, Failure)
-"""Events that end a request."""
 
 
 class EngineLink(Protocol):
@@ -108,16 +101,16 @@ class EngineClient:
     def __init__(self, command: Sequence[str] | None = None, log: Path | None = None) -> None:
         self._command = list(command or (sys.executable, "-m", "localchat.engine.process"))
         self._log = log
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._requests = itertools.count(1)
         self._running: int | None = None
         self._model: tuple[str, int | None, str | None] | None = None
-        self._loaded_in: _Child | None = None
+        self._loaded_in: Child | None = None
 
     def spawn(self) -> None:
         """Start the process now, so that it imports its libraries while the caller does something else."""
         if self._child is None or not self._child.alive:
-            self._child = _Child(self._command, self._log or engine_log())
+            self._child = Child(self._command, self._log or engine_log())
 
     @property
     def pid(self) -> int | None:
@@ -234,7 +227,7 @@ class EngineClient:
                 if isinstance(event, Failure):
                     finished = True
                     raise _error(event)
-                finished = isinstance(event, _LAST)
+                finished = isinstance(event, LAST)
                 yield event
         finally:
             child.forget(number)
@@ -242,124 +235,6 @@ class EngineClient:
                 child.stop(number)
             if self._running == number:
                 self._running = previous
-
-
-class _Child:
-    """One life of the engine process: its pipes, and who waits for which answer."""
-
-    def __init__(self, command: Sequence[str], log: Path) -> None:
-        ensure(log.parent)
-        with log.open("ab") as stderr:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
-            )
-        self._lock = threading.Lock()
-        self._listeners: dict[int, tuple[asyncio.Queue[Event | LocalChatError], asyncio.AbstractEventLoop]] = {}
-        self._stopping: set[int] = set()
-        self._ended = False
-        threading.Thread(target=self._read, name="engine-events", daemon=True).start()
-
-    @property
-    def alive(self) -> bool:
-        return not self._ended and self.process.poll() is None
-
-    def listen(self, request: int, loop: asyncio.AbstractEventLoop) -> asyncio.Queue[Event | LocalChatError]:
-        queue: asyncio.Queue[Event | LocalChatError] = asyncio.Queue()
-        with self._lock:
-            self._listeners[request] = (queue, loop)
-        return queue
-
-    def forget(self, request: int) -> None:
-        with self._lock:
-            self._listeners.pop(request, None)
-
-    def send(self, request: Mapping[str, Any]) -> None:
-        """Write one request.
-
-        Raises:
-            EngineDied: the process is gone.
-        """
-        pipe = self.process.stdin
-        assert pipe is not None
-        try:
-            with self._lock:
-                pipe.write(json.dumps(request).encode() + b"\n")
-                pipe.flush()
-        except (OSError, ValueError) as error:
-            raise self._death() from error
-
-    def stop(self, request: int) -> None:
-        """Ask for the end of a request; end the process when it does not answer in time."""
-        with self._lock:
-            if request in self._stopping:
-                return
-            self._stopping.add(request)
-        with contextlib.suppress(EngineDied):
-            self.send({"id": request, "op": "stop"})
-        patience = threading.Timer(STOP_PATIENCE_S, self._lose_patience, (request,))
-        patience.daemon = True
-        patience.start()
-
-    def _lose_patience(self, request: int) -> None:
-        with self._lock:
-            waiting = request in self._stopping
-        if waiting and self.alive:
-            self.process.kill()
-
-    def end(self) -> None:
-        """Close the engine's input, which ends it, and make sure that it ended."""
-        pipe = self.process.stdin
-        assert pipe is not None
-        with contextlib.suppress(OSError):
-            pipe.close()
-        try:
-            self.process.wait(timeout=0.5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    def _read(self) -> None:
-        """Runs in a thread: hands every event to who waits for it, and tells all of them when the process ends."""
-        pipe: IO[bytes] | None = self.process.stdout
-        assert pipe is not None
-        for line in pipe:
-            try:
-                message = json.loads(line)
-                request = message.pop("id")
-                event = event_from_json(json.dumps(message))
-            except (ValueError, KeyError):
-                self.process.kill()  # half a line, or not our engine: nothing after it can be trusted
-                break
-            if isinstance(event, _LAST):
-                with self._lock:
-                    self._stopping.discard(request)
-            self._deliver(request, event)
-        self.process.wait()
-        self._ended = True
-        with self._lock:
-            waiting = list(self._listeners)
-        for request in waiting:
-            self._deliver(request, Stopped() if request in self._stopping else self._death())
-
-    def _deliver(self, request: int, event: Event | LocalChatError) -> None:
-        with self._lock:
-            listener = self._listeners.get(request)
-        if listener is not None:
-            queue, loop = listener
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(queue.put_nowait, event)
-
-    def _death(self) -> EngineDied:
-        code = self.process.poll()
-        if code == -9:
-            return EngineDied(
-                _("The engine was ended by the system, perhaps because memory ran out."),
-                _("It starts again with your next message; a smaller model or context needs less memory."),
-            )
-        return EngineDied(
-            _("The engine stopped unexpectedly (status {code}).").format(code=code),
-            _("It starts again with your next message; details are in {path}.").format(path=engine_log()),
-        )
 
 
 def _error(failure: Failure) -> LocalChatError:

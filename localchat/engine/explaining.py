@@ -18,7 +18,7 @@ from localchat.engine.open_model import OpenModel
 from localchat.engine.probabilities import explained, token_text
 from localchat.engine.replay import refuse_what_does_not_fit, sampler_of
 from localchat.errors import InvalidSetting
-from localchat.messages import PromptProgress
+from localchat.events import PromptProgress
 from localchat.model.decoder import Check
 from localchat.recording import (
     Recording,

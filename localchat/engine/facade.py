@@ -8,52 +8,37 @@ for event in engine.reply([Message("user", "Hello")], ReplyOptions()):
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from threading import Event as StopSignal
 
 import torch
 
-from localchat.engine.beginning import begun_tokens, encode_up_to, exact_line
+from localchat.engine.answer import answer
 from localchat.engine.caches import cache_facts, cache_for
-from localchat.engine.circumstances import circumstances, recorded
-from localchat.engine.context import fit
 from localchat.engine.context_ledger import ledger
 from localchat.engine.digests import Digests
 from localchat.engine.explaining import explain
 from localchat.engine.kv_cache import KVCache
-from localchat.engine.masking import masked
 from localchat.engine.open_model import OpenModel
 from localchat.engine.prefix_cache import Budgets, PrefixCache
-from localchat.engine.probabilities import Watched
 from localchat.engine.replay import replay
-from localchat.engine.reply import Reply
 from localchat.engine.speculation import Speculator
 from localchat.errors import BadTemplate, LocalChatError, Stopped
-from localchat.ledger import ContextLedger
-from localchat.messages import (
-    CacheChoice,
+from localchat.events import (
     Event,
     LoadProgress,
-    Message,
     ModelInfo,
-    PromptFitted,
     PromptProgress,
     PromptSize,
-    ReplyDone,
-    ReplyOptions,
-    TextCut,
-    TextDelta,
-    sampling_options,
 )
+from localchat.ledger import ContextLedger
+from localchat.messages import CacheChoice, Message, ReplyOptions
 from localchat.model.decoder import Check
 from localchat.model.device import configure_threads
 from localchat.model.load import LoadedModel, load_model
-from localchat.recording import Recording, Replayed, ReplyExplained, ReplyRecorded, TokenChosen, TokenExplained
+from localchat.recording import Recording, Replayed, ReplyExplained, TokenExplained
 from localchat.text.chat_text import ChatText, load_chat_text
 from localchat.translation import _, mark
 
@@ -180,71 +165,7 @@ class Engine:
             BadConstraint: the reply cannot be held to what it is to match.
             InvalidSetting: a sampling option is out of its range, or `think` is set and the model has no such switch.
         """
-        model = self._ready()
-        began = time.perf_counter()
-        check = _checker(stop)
-        sampling = sampling_options({**model.loaded.sampling, **options.sampling})
-        if sampling.seed is None:
-            sampling = replace(sampling, seed=secrets.randbits(32))
-        begin = partial(encode_up_to, prefill=options.prefill, thinking=options.thinking, think=options.think)
-        encode = partial(begin, model.text, options.known or model.line)
-        length = model.info.context_length
-        if options.line:
-            fitted = exact_line(options, messages, length)
-        else:
-            fitted = fit(messages, encode, length, options.max_tokens, options.overflow)
-        prompt, held = fitted.token_ids, masked(options, messages)
-        begun = begun_tokens(model.text, prompt, fitted.messages, options)
-        mask = model.masks.begin(held, prompt, begun)
-        cached = model.rewind(prompt, check)
-        yield PromptFitted(len(prompt), cached, fitted.left_out, model.info.context_length, fitted.summarised)
-
-        sampler, alternatives = model.sampler(sampling, prompt, mask=mask), options.probabilities
-        watched = Watched(sampler, model.text.tokenizer, alternatives) if alternatives else sampler
-        reply = Reply(model, options, watched, prompt)
-        for part in reply.begun:
-            yield TextDelta(part.text, 0, 0.0, part.thinking)
-        first_token_at = 0.0
-        try:
-            for done in reply.read_prompt(cached, check):
-                yield PromptProgress(done, len(prompt) - cached)
-            model.keep(options.chat)
-            for parts in reply.write(check):
-                first_token_at = first_token_at or time.perf_counter()
-                speed = _rate(reply.tokens - 1, time.perf_counter() - first_token_at)
-                for each in parts:
-                    if isinstance(each, (TokenChosen, TextCut)):
-                        yield each
-                    else:
-                        yield TextDelta(each.text, reply.tokens, speed, each.thinking)
-        except Stopped:
-            reply.finish_reason = "stopped"
-        ended = time.perf_counter()
-        first_token_at = first_token_at or ended
-        for part in reply.text.rest():
-            yield TextDelta(part.text, reply.tokens, _rate(reply.tokens - 1, ended - first_token_at), part.thinking)
-        model.keep(options.chat)
-        around = circumstances(model, wait=reply.finish_reason != "stopped")
-        yield ReplyRecorded(asdict(recorded(reply, prompt, begun, sampling, around, held)))
-        yield ReplyDone(
-            finish_reason=reply.finish_reason,
-            prompt_tokens=len(prompt),
-            cached_tokens=cached,
-            completion_tokens=reply.tokens,
-            seed=sampling.seed or 0,
-            time_to_first_token_s=first_token_at - began,
-            prefill_tokens_per_second=_rate(len(prompt) - cached, first_token_at - began),
-            decode_tokens_per_second=_rate(reply.tokens + reply.taken_back - 1, ended - first_token_at),
-            context_used=model.cache.length,
-            context_length=model.info.context_length,
-            left_out=fitted.left_out,
-            sampling=asdict(sampling),
-            thinking_tokens=reply.text.thinking_tokens,
-            thinking_seconds=reply.text.thinking_seconds,
-            drafted_tokens=reply.guesses.drafted if reply.guesses else 0,
-            accepted_tokens=reply.guesses.accepted if reply.guesses else 0,
-            summarised=fitted.summarised,
-        )
+        return answer(self._ready(), messages, options, _checker(stop))
 
     def replay(self, recording: Recording, *, stop: StopSignal | None = None) -> Iterator[PromptProgress | Replayed]:
         """Make a recorded reply again, as far as it stays the same: `PromptProgress`..., `Replayed`.
@@ -294,7 +215,3 @@ def _checker(stop: StopSignal | None) -> Check:
             raise Stopped
 
     return check
-
-
-def _rate(count: int, seconds: float) -> float:
-    return count / seconds if seconds > 0 and count > 0 else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from localchat.engine.loop_guard import LoopGuard
-from localchat.messages import TextCut
+from localchat.events import TextCut
 from localchat.text.thinking import Part
 
 

@@ -12,7 +12,8 @@ from localchat.engine.landmarks import Landmarks
 from localchat.engine.masking import Masks
 from localchat.engine.sampling import Sampler, TokenMask
 from localchat.engine.speculation import Speculator
-from localchat.messages import ModelInfo, SamplingOptions
+from localchat.events import ModelInfo
+from localchat.messages import SamplingOptions
 from localchat.model.decoder import Check
 from localchat.model.load import LoadedModel
 from localchat.text.chat_text import ChatText

@@ -19,7 +19,8 @@ from typing import IO, TYPE_CHECKING, Any
 from localchat.config import Config, load_config
 from localchat.constraint import Constraint
 from localchat.errors import InvalidSetting, LocalChatError
-from localchat.messages import Event, Failure, Loaded, LoadProgress, Message, ReplyOptions, to_json
+from localchat.events import Event, Failure, Loaded, LoadProgress, to_json
+from localchat.messages import Message, ReplyOptions
 from localchat.openmp import wait_briefly
 from localchat.paths import assets_dir
 from localchat.recording import Recording

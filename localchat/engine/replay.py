@@ -12,7 +12,8 @@ from localchat.engine.probabilities import Softmax, told
 from localchat.engine.reply import Reply
 from localchat.engine.sampling import Sampler, TokenMask
 from localchat.errors import InvalidSetting
-from localchat.messages import PromptProgress, ReplyOptions, sampling_options
+from localchat.events import PromptProgress
+from localchat.messages import ReplyOptions, sampling_options
 from localchat.model.decoder import Check
 from localchat.recording import Recording, Replayed, TokenProbability
 from localchat.text.tokenizer import Tokenizer

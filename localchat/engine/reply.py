@@ -13,7 +13,8 @@ from localchat.engine.open_model import OpenModel
 from localchat.engine.probabilities import Watched
 from localchat.engine.reply_text import ReplyText
 from localchat.engine.speculation import Speculation
-from localchat.messages import FinishReason, ReplyOptions, TextCut
+from localchat.events import TextCut
+from localchat.messages import FinishReason, ReplyOptions
 from localchat.model.decoder import Check
 from localchat.recording import TokenChosen
 from localchat.text.thinking import Part

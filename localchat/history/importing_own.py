@@ -8,10 +8,11 @@ from dataclasses import fields
 from typing import Any, get_args
 
 from localchat.errors import UnreadableImport
+from localchat.events import ReplyDone
 from localchat.history.exporting import VERSION
 from localchat.history.importing import Import
 from localchat.history.records import Conversation, Status, StoredMessage
-from localchat.messages import SAMPLING_LIMITS, ReplyDone, Role
+from localchat.messages import SAMPLING_LIMITS, Role
 from localchat.translation import _
 
 LATEST = 253_402_300_799.0

@@ -15,18 +15,9 @@ from typing import Literal
 
 from localchat.engine.client import EngineLink
 from localchat.errors import EngineDied, HistoryUnavailable, LocalChatError, Stopped
+from localchat.events import Event, Loaded, LoadProgress, PromptFitted, PromptProgress, ReplyDone, TextCut, TextDelta
 from localchat.history.store import HistoryStore
-from localchat.messages import (
-    Event,
-    Loaded,
-    LoadProgress,
-    PromptFitted,
-    PromptProgress,
-    ReplyDone,
-    ReplyOptions,
-    TextCut,
-    TextDelta,
-)
+from localchat.messages import ReplyOptions
 from localchat.recording import Recording, ReplyRecorded
 from localchat.translation import _, mark
 from localchat.ui.aside import Aside

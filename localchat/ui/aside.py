@@ -9,7 +9,8 @@ from contextlib import aclosing
 
 from localchat.engine.client import EngineLink
 from localchat.errors import LocalChatError, Stopped
-from localchat.messages import Message, ReplyDone, ReplyOptions, TextDelta
+from localchat.events import ReplyDone, TextDelta
+from localchat.messages import Message, ReplyOptions
 
 
 class Aside:

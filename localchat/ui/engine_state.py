@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from localchat.messages import ModelInfo
+from localchat.events import ModelInfo
 from localchat.translation import _, mark
 from localchat.ui.figures import speed
 

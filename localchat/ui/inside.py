@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from localchat.errors import LocalChatError
-from localchat.messages import Event
+from localchat.events import Event
 from localchat.recording import Recording
 from localchat.translation import _
 from localchat.ui.answering import Answering

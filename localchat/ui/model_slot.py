@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from localchat.engine.client import EngineLink
 from localchat.errors import LocalChatError, Stopped
-from localchat.messages import Event, Loaded, LoadProgress
+from localchat.events import Event, Loaded, LoadProgress
 from localchat.translation import _
 from localchat.ui.engine_state import EngineState, Errand, Phase
 from localchat.ui.turn import ModelSource

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from localchat.errors import InvalidSetting
+from localchat.events import ModelInfo
 from localchat.history.records import Conversation
 from localchat.history.store import HistoryStore
 from localchat.known_settings import SETTINGS, Value, thinks
-from localchat.messages import SAMPLING_LIMITS, ModelInfo
+from localchat.messages import SAMPLING_LIMITS
 from localchat.reply_language import ANY
 from localchat.translation import _, mark, spoken
 from localchat.ui.figures import short_count

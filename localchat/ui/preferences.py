@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from localchat.config import Config
+from localchat.events import ModelInfo
 from localchat.known_settings import thinks
-from localchat.messages import ModelInfo, Overflow, ReplyOptions
+from localchat.messages import Overflow, ReplyOptions
 from localchat.ui.own_settings import OwnSettings
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from localchat.events import PromptFitted, ReplyDone, TextCut, TextDelta
 from localchat.history.records import StoredMessage
 from localchat.history.store import HistoryStore
-from localchat.messages import Message, PromptFitted, ReplyDone, ReplyOptions, TextCut, TextDelta
+from localchat.messages import Message, ReplyOptions
 from localchat.recording import Recording
 from localchat.ui.context_parts import prompt_parts
 

@@ -10,7 +10,8 @@ from typing import Literal
 
 from localchat.engine.client import EngineLink
 from localchat.errors import Stopped
-from localchat.messages import FinishReason, PromptFitted, PromptProgress, ReplyDone, TextDelta
+from localchat.events import PromptFitted, PromptProgress, ReplyDone, TextDelta
+from localchat.messages import FinishReason
 from localchat.ui.answering import Answering
 from localchat.writing.action import Action
 from localchat.writing.changes import Change, changes_by_line

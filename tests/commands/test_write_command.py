@@ -15,7 +15,8 @@ import pytest
 
 from localchat.commands.app import run
 from localchat.commands.edge import guarded
-from localchat.messages import Event, Message, ReplyDone, ReplyOptions, TextDelta
+from localchat.events import Event, ReplyDone, TextDelta
+from localchat.messages import Message, ReplyOptions
 from tests.ui.fake_engine import INFO
 
 DONE = ReplyDone("stop", 1, 0, 1, 0, 0.0, 0.0, 0.0, 2, 8192, 0, {})

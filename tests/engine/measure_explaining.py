@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 from localchat.engine.facade import Engine
+from localchat.events import ReplyDone
 from localchat.hub.installed import find_model
-from localchat.messages import Message, ReplyDone, ReplyOptions
+from localchat.messages import Message, ReplyOptions
 from localchat.recording import Recording, ReplyRecorded, TokenChosen, TokenExplained
 
 QUESTION = Message("user", "Explain in detail how a lighthouse works, 请先用中文概括一句。")

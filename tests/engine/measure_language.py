@@ -17,7 +17,8 @@ import re
 from pathlib import Path
 
 from localchat.engine.facade import Engine
-from localchat.messages import Message, ReplyOptions, TextDelta
+from localchat.events import TextDelta
+from localchat.messages import Message, ReplyOptions
 from localchat.reply_language import told
 from localchat.text.english_words import COMMON, UNITS
 from localchat.text.scripts import LATIN_WORD, Script, script

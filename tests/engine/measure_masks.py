@@ -22,7 +22,8 @@ from localchat.constraint import Constraint
 from localchat.engine.constraint_mask import ConstraintMask
 from localchat.engine.facade import Engine
 from localchat.engine.language_mask import LanguageMask
-from localchat.messages import Message, ReplyDone, ReplyOptions
+from localchat.events import ReplyDone
+from localchat.messages import Message, ReplyOptions
 
 QUESTION = [Message("user", "Tell a long story about a lighthouse keeper and the sea.")]
 STORY = {

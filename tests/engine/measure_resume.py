@@ -62,7 +62,8 @@ def _step(arguments: argparse.Namespace) -> None:
     from localchat.engine.facade import Engine
     from localchat.engine.prefix_cache import Budgets
     from localchat.engine.prefix_store_files import snapshots_dir
-    from localchat.messages import Message, ReplyDone, ReplyOptions
+    from localchat.events import ReplyDone
+    from localchat.messages import Message, ReplyOptions
     from localchat.recording import ReplyRecorded
 
     engine = Engine()

@@ -81,7 +81,8 @@ def main() -> None:
     wait_briefly()
     from localchat.engine.facade import Engine
     from localchat.engine.speculation_lookup import Lookup
-    from localchat.messages import Message, ReplyDone, ReplyOptions
+    from localchat.events import ReplyDone
+    from localchat.messages import Message, ReplyOptions
     from localchat.recording import ReplyRecorded
 
     engine = Engine()

@@ -9,7 +9,8 @@ import pytest
 
 from localchat.engine.beginning import beginning_ids, encode_up_to
 from localchat.engine.facade import Engine
-from localchat.messages import Event, Message, PromptFitted, ReplyDone, ReplyOptions, TextDelta
+from localchat.events import Event, PromptFitted, ReplyDone, TextDelta
+from localchat.messages import Message, ReplyOptions
 from localchat.text.chat_text import load_chat_text
 
 LIGHTHOUSE = [Message("user", "Tell me a story about a lighthouse.")]

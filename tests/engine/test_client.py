@@ -15,17 +15,8 @@ import pytest
 
 from localchat.engine.client import EngineClient
 from localchat.errors import BadWeights, ContextOverflow, EngineDied, LocalChatError, Stopped
-from localchat.messages import (
-    Event,
-    Loaded,
-    LoadProgress,
-    Message,
-    PromptFitted,
-    PromptProgress,
-    ReplyDone,
-    ReplyOptions,
-    TextDelta,
-)
+from localchat.events import Event, Loaded, LoadProgress, PromptFitted, PromptProgress, ReplyDone, TextDelta
+from localchat.messages import Message, ReplyOptions
 
 GREEDY = ReplyOptions({"temperature": 0.0}, max_tokens=24)
 LONG = ReplyOptions({"temperature": 0.0}, max_tokens=4000)

@@ -14,17 +14,8 @@ from localchat.engine.caches import cache_for
 from localchat.engine.client import EngineClient
 from localchat.engine.facade import Engine
 from localchat.errors import InvalidSetting, Stopped
-from localchat.messages import (
-    Event,
-    Message,
-    PromptProgress,
-    ReplyDone,
-    ReplyOptions,
-    TextDelta,
-    event_from_json,
-    sampling_options,
-    to_json,
-)
+from localchat.events import Event, PromptProgress, ReplyDone, TextDelta, event_from_json, to_json
+from localchat.messages import Message, ReplyOptions, sampling_options
 from localchat.model.load import load_model
 from localchat.recording import (
     Recording,

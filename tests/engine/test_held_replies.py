@@ -16,7 +16,8 @@ from localchat.engine.facade import Engine
 from localchat.engine.masking import Masks, masked
 from localchat.engine.process import reply_options
 from localchat.errors import BadConstraint
-from localchat.messages import Message, ReplyDone, ReplyOptions, TextDelta
+from localchat.events import ReplyDone, TextDelta
+from localchat.messages import Message, ReplyOptions
 from localchat.recording import Recording, Replayed, ReplyRecorded, TokenChosen
 from localchat.text.byte_letters import LETTER_OF_BYTE
 from localchat.text.chat_template import ChatTemplate

@@ -9,7 +9,8 @@ import pytest
 
 from localchat.engine.facade import Engine
 from localchat.engine.loop_watch import LoopWatch
-from localchat.messages import Event, Message, ReplyDone, ReplyOptions, TextCut, TextDelta, event_from_json, to_json
+from localchat.events import Event, ReplyDone, TextCut, TextDelta, event_from_json, to_json
+from localchat.messages import Message, ReplyOptions
 from localchat.recording import Recording, Replayed, ReplyRecorded
 from localchat.text.thinking import Part
 from tests.engine.loop_samples import Words, loops, no_loops, watched

@@ -16,7 +16,8 @@ from localchat.engine.open_model import OpenModel
 from localchat.engine.prefix_cache import BlockMemory, Budgets
 from localchat.engine.prefix_store_files import bytes_taken, delete_snapshots_of, snapshots_dir
 from localchat.errors import Stopped
-from localchat.messages import CacheChoice, Message, ReplyDone, ReplyOptions
+from localchat.events import ReplyDone
+from localchat.messages import CacheChoice, Message, ReplyOptions
 from localchat.recording import ReplyRecorded, TokenChosen
 from localchat.weights.model_folder import QUANTIZATION_NAME, WEIGHTS_DIGEST
 

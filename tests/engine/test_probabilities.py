@@ -14,16 +14,8 @@ from localchat.engine.caches import cache_for
 from localchat.engine.facade import Engine
 from localchat.engine.probabilities import Softmax, token_text
 from localchat.engine.sampling import Sampler
-from localchat.messages import (
-    Event,
-    Message,
-    ReplyOptions,
-    SamplingOptions,
-    TextDelta,
-    event_from_json,
-    sampling_options,
-    to_json,
-)
+from localchat.events import Event, TextDelta, event_from_json, to_json
+from localchat.messages import Message, ReplyOptions, SamplingOptions, sampling_options
 from localchat.model.load import load_model
 from localchat.recording import Recording, ReplyRecorded, TokenChosen
 from localchat.text.chat_text import load_chat_text

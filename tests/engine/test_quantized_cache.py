@@ -18,7 +18,8 @@ from localchat.engine.facade import Engine
 from localchat.engine.kv_cache import KVCache, NativeKVCache
 from localchat.engine.quantized_cache import NativeQuantizedKVCache, QuantizedKVCache
 from localchat.errors import InvalidSetting
-from localchat.messages import Message, PromptProgress, ReplyDone, ReplyOptions
+from localchat.events import PromptProgress, ReplyDone
+from localchat.messages import Message, ReplyOptions
 from localchat.model import cache_room
 from localchat.model.attention import PLAIN, AttentionRule
 from localchat.model.cache_room import SPAN, CacheKind, code_rows

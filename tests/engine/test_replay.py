@@ -13,7 +13,8 @@ import pytest
 from localchat.engine.digests import weights_digest
 from localchat.engine.facade import Engine
 from localchat.errors import InvalidSetting
-from localchat.messages import Event, Message, PromptProgress, ReplyDone, ReplyOptions, TextDelta
+from localchat.events import Event, PromptProgress, ReplyDone, TextDelta
+from localchat.messages import Message, ReplyOptions
 from localchat.recording import CIRCUMSTANCES, Recording, Replayed, ReplyRecorded, changed
 
 LIGHTHOUSE = Message("user", "Tell me a story about a lighthouse.")

@@ -11,7 +11,8 @@ import pytest
 from localchat.engine.beginning import encode_up_to
 from localchat.engine.facade import Engine
 from localchat.engine.reply_text import ReplyText
-from localchat.messages import Event, Message, ReplyDone, ReplyOptions, TextDelta
+from localchat.events import Event, ReplyDone, TextDelta
+from localchat.messages import Message, ReplyOptions
 from localchat.recording import Recording, ReplyRecorded, TokenExplained
 from localchat.text.chat_text import ChatText, load_chat_text
 

@@ -20,7 +20,8 @@ from localchat.engine.quantized_cache import NativeQuantizedKVCache
 from localchat.engine.sampling import Sampler
 from localchat.engine.speculation import Speculator, refusal
 from localchat.errors import Stopped
-from localchat.messages import Event, Message, ReplyDone, ReplyOptions, SamplingOptions
+from localchat.events import Event, ReplyDone
+from localchat.messages import Message, ReplyOptions, SamplingOptions
 from localchat.model.cache_room import CacheKind
 from localchat.model.decoder import Check, Decoder
 from localchat.model.load import LoadedModel, load_model

@@ -18,7 +18,8 @@ from localchat.engine.speculation import Speculation
 from localchat.engine.speculation_lookup import LONGEST, Lookup
 from localchat.engine.speculation_model import DraftModel
 from localchat.engine.speculation_policy import MOST, Costs, best_length
-from localchat.messages import Message, ModelInfo, ReplyDone, ReplyOptions, SamplingOptions
+from localchat.events import ModelInfo, ReplyDone
+from localchat.messages import Message, ReplyOptions, SamplingOptions
 from localchat.model.decoder import Decoder
 from localchat.model.load import load_model
 from localchat.model.plan import Plan

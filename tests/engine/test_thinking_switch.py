@@ -14,7 +14,8 @@ import pytest
 from localchat.engine.beginning import encode_up_to
 from localchat.engine.facade import Engine
 from localchat.errors import InvalidSetting
-from localchat.messages import Message, PromptFitted, ReplyDone, ReplyOptions
+from localchat.events import PromptFitted, ReplyDone
+from localchat.messages import Message, ReplyOptions
 from localchat.text.chat_text import ChatText, load_chat_text
 
 QUESTION = [Message("user", "What is the capital of France?")]

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from localchat.engine.facade import Engine
 from localchat.engine.kv_cache import KVCache, NativeKVCache
-from localchat.messages import Message, ReplyDone, ReplyOptions, TextDelta
+from localchat.events import ReplyDone, TextDelta
+from localchat.messages import Message, ReplyOptions
 from localchat.model import cache_room
 from localchat.model.attention import AttentionRule
 from localchat.model.memory import Footprint

@@ -8,8 +8,9 @@ from dataclasses import asdict
 import pytest
 
 from localchat.errors import HistoryUnavailable
+from localchat.events import ReplyDone
 from localchat.history.store import HistoryStore
-from localchat.messages import Message, ReplyDone
+from localchat.messages import Message
 
 DONE = ReplyDone(
     "stop", 20, 5, 7, 42, 0.1, 300.0, 60.0, 27, 8192, 0, {"temperature": 0.7, "top_k": 40, "seed": None}

@@ -12,9 +12,10 @@ from transformers import Lfm2Config, PreTrainedConfig, Qwen3_5TextConfig
 
 from localchat.engine.facade import Engine
 from localchat.errors import UnsupportedModel
+from localchat.events import ReplyDone
 from localchat.export.exporter import export_model
 from localchat.hub.importer import import_model
-from localchat.messages import Message, ReplyDone, ReplyOptions
+from localchat.messages import Message, ReplyOptions
 from localchat.model.sources import open_source
 from localchat.quantizing.folding import fold_scales
 from localchat.quantizing.layerwise import Layerwise

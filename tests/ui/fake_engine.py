@@ -9,21 +9,20 @@ from itertools import pairwise
 
 from localchat.engine.context import Fitted, fit
 from localchat.errors import ContextOverflow, EngineDied, LocalChatError, Stopped
-from localchat.ledger import ContextLedger
-from localchat.messages import (
+from localchat.events import (
     Event,
     Loaded,
     LoadProgress,
-    Message,
     ModelInfo,
     PromptFitted,
     PromptProgress,
     PromptSize,
     ReplyDone,
-    ReplyOptions,
     TextCut,
     TextDelta,
 )
+from localchat.ledger import ContextLedger
+from localchat.messages import Message, ReplyOptions
 from localchat.recording import Recording, Replayed, ReplyExplained, ReplyRecorded, TokenExplained
 
 INFO = ModelInfo(

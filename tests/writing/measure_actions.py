@@ -12,7 +12,8 @@ from pathlib import Path
 
 from localchat.commands.model_choice import chosen_model
 from localchat.engine.facade import Engine
-from localchat.messages import FinishReason, ModelInfo, ReplyDone, TextDelta
+from localchat.events import ModelInfo, ReplyDone, TextDelta
+from localchat.messages import FinishReason
 from localchat.openmp import wait_briefly
 from localchat.writing.action import Action
 from localchat.writing.actions import all_actions

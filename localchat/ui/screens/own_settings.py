@@ -15,8 +15,9 @@ from textual.widgets import Input, Select, Static
 
 from localchat.config import Config
 from localchat.errors import LocalChatError
+from localchat.events import ModelInfo
 from localchat.known_settings import SETTINGS, Value
-from localchat.messages import ModelInfo, SamplingOptions, sampling_keys
+from localchat.messages import SamplingOptions, sampling_keys
 from localchat.translation import _, mark
 from localchat.ui.own_settings import OwnSettings
 from localchat.ui.presets import forget_preset, save_preset

@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from localchat.errors import LocalChatError
-from localchat.messages import Event, PromptProgress
+from localchat.events import Event, PromptProgress
 from localchat.recording import Recording, Replayed
 from localchat.translation import _
 from localchat.ui.ink import ACCENT, MUTED, WARNING

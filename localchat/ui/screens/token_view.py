@@ -14,7 +14,7 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 
 from localchat.errors import LocalChatError
-from localchat.messages import Event, PromptProgress
+from localchat.events import Event, PromptProgress
 from localchat.recording import Recording, TokenExplained
 from localchat.translation import _, plural
 from localchat.ui.ink import ACCENT, FAINT, MUTED
