@@ -116,8 +116,9 @@ TOLD_TO_OTHERS = frozenset(
 """Names of what is told to Textual, to a tokenizer, to another process, to models in the language of the chat, or
 what libraries say to us."""
 NAMES = frozenset(
-    {"SmolLM2", "Markdown", "JSON", "Enter", "Tab", "Tab, Shift+Tab", "no model", "torch float32", "tool result"}
-    | {"out of memory", "List Bullet", "noopener noreferrer", "red strike", "green underline", "true, false"}
+    {"SmolLM2", "Markdown", "JSON", "Enter", "Esc", "Tab", "Tab, Shift+Tab", "no model", "torch float32", "tool result"}
+    | {"out of memory", "List Bullet", "noopener noreferrer", "red strike", "green underline", "bold underline"}
+    | {"true, false"}
 )
 LANGUAGE_OF_PROGRAMS = re.compile(
     r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH RECURSIVE|CREATE|ALTER|DROP|BEGIN|PRAGMA|ATTACH|DETACH|NOT IN|ORDER|WHERE)"

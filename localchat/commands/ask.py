@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localchat.commands.cache_flag import CacheFlag
+from localchat.commands.cache_flag import CacheWish
 from localchat.commands.cut_back import cut_back, cut_back_in_words
 from localchat.commands.held_to import chosen_constraint, chosen_language
 from localchat.commands.interrupting import interruptible
@@ -71,7 +71,7 @@ def register(app: typer.Typer) -> None:
         draft: Annotated[
             str | None, typer.Option(help="A smaller model of the same family that guesses ahead.")
         ] = None,
-        cache: CacheFlag | None = None,
+        cache: CacheWish = None,
         probabilities: Annotated[
             int, typer.Option(min=0, help="With --json: how likely each token was, and so many others in its place.")
         ] = 0,

@@ -8,8 +8,10 @@ import typer
 
 from localchat.messages import CacheChoice
 
-CacheFlag = Annotated[
-    CacheChoice,
-    typer.Option("--cache", help="Hold keys and values in full, in int8 or in int4; auto lets the memory decide."),
-]
-"""Where nothing is said, the commands that measure take "auto", and those that answer the setting."""
+_OPTION = typer.Option("--cache", help="Hold keys and values in full, in int8 or in int4; auto lets the memory decide.")
+
+CacheFlag = Annotated[CacheChoice, _OPTION]
+"""Of commands that measure, which take "auto" where nothing is said."""
+
+CacheWish = Annotated[CacheChoice | None, _OPTION]
+"""Of commands that answer, which then take the setting."""

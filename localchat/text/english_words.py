@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_COMMON = """
+COMMON = frozenset(
+    """
     a about above absolutely according actually additionally after again all almost also although always am an and
     another any are as ask at based because been before both but by can cannot certain certainly clearly could
     currently dear depending describe did do does doing done during each either especially even ever every everyone
@@ -17,14 +18,15 @@ _COMMON = """
     this those though three through thus to together too try two under understand unfortunately unless until upon us
     use used useful using usually various very want was we welcome well were what whatever when where whereas
     whether which while who whose why will with within without would write yes yet you your yours
-"""
-COMMON = frozenset(_COMMON.split())
+    """.split()  # noqa: SIM905
+)
 """With what English sentences begin and are held together, and answers open; few are a part of a name."""
 
-_UNITS = """
+UNITS = frozenset(
+    """
     ah bit bits bps cal cm db dpi eb em fps gb gbps ghz gib hp hz kb kbps kcal kg khz kib kj km kpa kw kwh lb ma mah
     mb mbps mg mhz mi mib min ml mm mol mpa ms mv mw nd nm ns oz pa pb ph pm ppi ppm pt px rad rd rem rpm st tb tbps
     th tib um us vh vw wh
-"""
-UNITS = frozenset(_UNITS.split())
+    """.split()  # noqa: SIM905
+)
 """What stands behind a number, of more than one letter."""

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 SMALLEST_CONTEXT = 2048
 """Tokens of context that are reckoned with while no model is loaded."""
 
-Found = Literal["read", "unsaved", "both changed"]
+Found = Literal["read", "unsaved", "both_changed"]
 """What was found when a text was opened. read: its file, and nothing else; unsaved: work that is not in the file yet;
-both changed: that, and a file that is another one since."""
+both_changed: that, and a file that is another one since."""
 
 
 class ChatDocument:
@@ -86,7 +86,7 @@ class ChatDocument:
         """
         document = self._open
         if document.changed_on_disk and document.has_unsaved:
-            return "both changed"
+            return "both_changed"
         if document.changed_on_disk:
             self.take_from_disk()
         return "unsaved" if document.has_unsaved else "read"

@@ -11,11 +11,12 @@ SHARE = 2
 
 LEFT_OUT = "[…]"
 
-_WORDS = {
-    "en": "The user is working on the text below and talks with you about it. It is shown as it is now. When you are"
-    " asked to change a passage, answer with the changed passage.",
-    "zh": "用户正在写下面这篇文字，并和你讨论它。这里给出的是它现在的样子。请你修改某一段时，只给出修改后的那一段。",
-}
+ENGLISH = (
+    "The user is working on the text below and talks with you about it. It is shown as it is now. When you are"
+    " asked to change a passage, answer with the changed passage."
+)
+CHINESE = "用户正在写下面这篇文字，并和你讨论它。这里给出的是它现在的样子。请你修改某一段时，只给出修改后的那一段。"
+_WORDS = {"en": ENGLISH, "zh": CHINESE}
 
 
 def with_document(system_prompt: str, name: str, text: str, place: int, context_length: int) -> str:

@@ -19,7 +19,7 @@ from localchat.writing.pieces import Piece
 from localchat.writing.review import Decision, Review
 
 GOES, COMES = "$text-error strike", "$text-success underline"
-GOES_HERE, COMES_HERE = "bold $text-error on $error-muted strike", "bold $text-success on $success-muted underline"
+GOES_HERE, COMES_HERE = "$text-error on $error-muted bold strike", "$text-success on $success-muted bold underline"
 """The same for the change that is asked about."""
 
 BREAK = "↵"

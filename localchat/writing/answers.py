@@ -52,7 +52,7 @@ def objection(action: Action, original: str, answer: str, language: str, reason:
     """
     if not any(is_word(token) for token in tokens(answer)):
         return "empty"
-    if reason in ("length", "context") and action.result == "replace":
+    if reason in ("length", "context", "loop") and action.result == "replace":
         return "cut"
     low, high = action.length
     size = about_tokens(original)

@@ -106,9 +106,7 @@ def like(sample: str) -> str:
     """
     if not (sample := _shortened(sample.strip())):
         raise InvalidSetting(_("The sample is empty."), _("Give some paragraphs that are written as you like it."))
-    tree = tomllib.loads((assets_dir() / "personas/style.toml").read_text(encoding="utf-8"))
-    prompt: str = tree["prompt"][language_of(sample)]
-    return prompt.strip().replace("{sample}", sample)
+    return _style("prompt")[language_of(sample)].strip().replace("{sample}", sample)
 
 
 def save_persona(name: str, *, title: str = "", prompt: str = "", sample: str = "") -> None:
@@ -153,7 +151,7 @@ def _persona(name: str, table: Table, own: bool) -> Persona:
     sample = table.take("sample", str, "").strip()
     if sample:
         prompts = {language_of(sample): like(sample)}
-        about = {"en": "Writes like your sample", "zh": "按你的范文写作"}
+        about = _style("description")
     else:
         prompts = {language: text.strip() for language, text in table.worded("prompt", None).items()}
         about = {language: prompt.split("\n")[0] for language, prompt in prompts.items()}
@@ -168,6 +166,13 @@ def _persona(name: str, table: Table, own: bool) -> Persona:
     )
     table.finish()
     return persona
+
+
+def _style(key: str) -> dict[str, str]:
+    """What is said of every sample, or to a model with one, by language."""
+    tree = tomllib.loads((assets_dir() / "personas/style.toml").read_text(encoding="utf-8"))
+    texts: dict[str, str] = tree[key]
+    return texts
 
 
 def _shortened(sample: str) -> str:

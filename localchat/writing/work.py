@@ -116,7 +116,10 @@ class Work:
         most = min(int(about_tokens(piece.text) * 1.5 * self.action.length[1]) + 64, self._room * 2)
         most = most if self.action.result == "replace" else expected
         prefill = piece.text if self.action.goes_on else ""
-        options = ReplyOptions(sampling, most, prefill=prefill, think=self._think)
+        language = known_language(self.chosen.get("language", ""))
+        options = ReplyOptions(
+            sampling, most, prefill=prefill, think=self._think, loop_guard=True, reply_language=language
+        )
         question = self._question(piece.text, language_of(piece.text))
         return Request((*self._before, *self._earlier(piece), question), options, expected)
 

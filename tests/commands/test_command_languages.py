@@ -27,7 +27,7 @@ def test_the_help_of_a_command_is_chinese_and_nothing_of_it_is_cut_off(capsys: p
         "提一个问题并输出回答。",
         "参数",
         "选项",
-        "保留概率不低于最大概率乘以此值的词元。",
+        "舍去概率不及最可能词元这一比例的词元；0表示不舍去。",
         "显示此帮助并退出。",
     ):
         assert text in page

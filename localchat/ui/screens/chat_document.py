@@ -134,7 +134,7 @@ class DocumentPart(ChatPart):
         assert self.pane is not None
         if found == "unsaved":
             self.pane.show_remark(_("Work that was not saved is here again."))
-        elif found == "both changed":
+        elif found == "both_changed":
             self.pane.show_remark(_("The file was changed meanwhile, and so was the text here."))
             self._ask_whose()
 

@@ -104,7 +104,7 @@ class WorkingPart(DocumentPart):
 
         takes = _("Into the draft") if target.kind == "draft" else _("Into the composer")
         ended = await self.app.push_screen_wait(ReviewScreen(task, takes))
-        if ended is None or ended.how == "give up":
+        if ended is None or ended.how == "give_up":
             return
         if ended.how == "copy":
             self._app.copy_text(ended.text, _("The text was copied."))
@@ -134,7 +134,7 @@ class WorkingPart(DocumentPart):
             self.on_document_pane_edited()
             if event.how == "save":
                 self.action_save_document()
-        if event.how != "give up":
+        if event.how != "give_up":
             self._ask_to_keep(event)
 
     @work

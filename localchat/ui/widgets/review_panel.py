@@ -229,14 +229,14 @@ class ReviewPanel(Vertical):
     def _ended(self, event: ReviewView.Ended) -> None:
         event.stop()
         if not self.writing.is_over:
-            if event.how == "give up":
+            if event.how == "give_up":
                 self.writing.stop()
             return
         if event.how == "save" and not self._saves:
             return
         if self.is_own_text:
             self.post_message(self.Ended(event.how, self.writing.result, self.writing, None))
-        elif event.how == "give up" or self.view.review.changes:
+        elif event.how == "give_up" or self.view.review.changes:
             self.post_message(self.Ended(event.how, self.view.review.text, self.writing, self.view.review))
 
     def on_unmount(self) -> None:

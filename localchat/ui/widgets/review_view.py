@@ -16,9 +16,9 @@ from localchat.ui.review_picture import Known, Picture, picture
 from localchat.writing.pieces import Piece
 from localchat.writing.review import Decision, Review
 
-Ending = Literal["take", "save", "copy", "message", "give up"]
+Ending = Literal["take", "save", "copy", "message", "give_up"]
 """take: the text with what was accepted; save: that, into its file; copy: into the clipboard; message: into the
-composer; give up: the text as it was."""
+composer; give_up: the text as it was."""
 
 
 MOST_KNOWN = 20_000
@@ -40,7 +40,7 @@ class ReviewView(ScrollView, can_focus=True):
         Binding("s,ctrl+s", "end('save')", "Take it over and save the file", id="review.save", show=False),
         Binding("y", "end('copy')", "Copy", id="review.copy", show=False),
         Binding("m", "end('message')", "Into the composer", id="review.message", show=False),
-        Binding("escape", "end('give up')", "Give up", id="review.leave", show=False),
+        Binding("escape", "end('give_up')", "Give up", id="review.leave", show=False),
     ]
 
     class Moved(Message):
