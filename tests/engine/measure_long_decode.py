@@ -1,7 +1,7 @@
 """Writing after a short and after a long text, with each kind of cache, against llama.cpp with its own.
 
     python -m tests.engine.measure_long_decode MODEL GGUF --llama-python PYTHON --text FILE
-        [--contexts 512,8000] [--generate 32] [--rounds 3] [--threads 2]
+        [--contexts 512,8000] [--generate 32] [--rounds 3] [--threads 2] [--kinds full,int8,int4] [--theirs f16,q8_0]
 
 PYTHON is one that has llama-cpp-python; without it only ours is measured. Each round measures all in turn, each in a
 process of its own, which reads FILE up to each context and then decodes the text that follows: llama.cpp token by token
@@ -101,12 +101,14 @@ def main() -> None:
     parser.add_argument("--generate", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--kinds", default="full,int8,int4")
+    parser.add_argument("--theirs", default="f16,q8_0")
     asked = parser.parse_args()
     contexts = [int(each) for each in asked.contexts.split(",")]
     work = json.dumps(contexts), str(asked.generate)
     commands = {
         f"ours {kind}": [sys.executable, "-c", OURS, asked.model, kind, str(asked.text), *work]
-        for kind in ("full", "int8", "int4")
+        for kind in asked.kinds.split(",")
     }
     if asked.llama_python:
         commands |= {
@@ -120,7 +122,7 @@ def main() -> None:
                 *work,
                 str(asked.threads),
             ]
-            for kind in ("f16", "q8_0")
+            for kind in asked.theirs.split(",")
         }
     found: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     for _round in range(asked.rounds):
@@ -128,7 +130,7 @@ def main() -> None:
             found[name].append(_measured(command, asked.threads))
     for context in contexts:
         speeds = {name: statistics.median(each[str(context)] for each in rounds) for name, rounds in found.items()}
-        base = speeds.get("llama.cpp q8_0", speeds["ours full"])
+        base = speeds.get("llama.cpp q8_0") or speeds["ours full"]
         print(f"{asked.model}, after {context} tokens")
         for name, speed in speeds.items():
             first = statistics.median(each[str(contexts[0])] for each in found[name])
