@@ -72,7 +72,8 @@ def _fitted(model: OpenModel, messages: Sequence[Message], options: ReplyOptions
     if options.line:
         return exact_line(options, messages, length)
     begin = partial(encode_up_to, prefill=options.prefill, thinking=options.thinking, think=options.think)
-    return fit(messages, partial(begin, model.text, model.line), length, options.max_tokens, options.overflow)
+    encode = partial(begin, model.text, options.known or model.line)
+    return fit(messages, encode, length, options.max_tokens, options.overflow)
 
 
 def _written(
