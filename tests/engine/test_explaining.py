@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +28,6 @@ from localchat.recording import (
 from tests.engine.test_probabilities import HOT, QUESTION, reference
 
 WARM = {"temperature": 1.1, "top_k": 40, "top_p": 0.95, "repetition_penalty": 1.1, "seed": 5}
-
-
-@pytest.fixture(scope="module")
-def engine(smollm2_folder: Path) -> Iterator[Engine]:
-    loaded = Engine()
-    loaded.load(smollm2_folder, context_length=512)
-    yield loaded
-    loaded.unload()
 
 
 def reply(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,14 +34,6 @@ SCHEMA = {
 CITY = Constraint("schema", json.dumps(SCHEMA))
 QUESTION = [Message("user", "Name a city of France.")]
 WILD = {"temperature": 2.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
-
-
-@pytest.fixture(scope="module")
-def engine(smollm2_folder: Path) -> Iterator[Engine]:
-    loaded = Engine()
-    loaded.load(smollm2_folder, context_length=512)
-    yield loaded
-    loaded.unload()
 
 
 def answer(

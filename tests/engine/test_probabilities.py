@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -95,14 +95,6 @@ def test_equal_tokens_have_all_the_entropy_there_can_be() -> None:
     assert softmax.entropy() == pytest.approx(3)
     assert softmax.likeliest(3) == [0, 1, 2]
     assert softmax.likeliest(99) == list(range(8))
-
-
-@pytest.fixture(scope="module")
-def engine(smollm2_folder: Path) -> Iterator[Engine]:
-    loaded = Engine()
-    loaded.load(smollm2_folder, context_length=512)
-    yield loaded
-    loaded.unload()
 
 
 def texts(events: Sequence[Event]) -> str:

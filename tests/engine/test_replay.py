@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +19,6 @@ from localchat.recording import CIRCUMSTANCES, Recording, Replayed, ReplyRecorde
 
 LIGHTHOUSE = Message("user", "Tell me a story about a lighthouse.")
 DRAWN = {"temperature": 1.2, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 11}
-
-
-@pytest.fixture(scope="module")
-def engine(smollm2_folder: Path) -> Iterator[Engine]:
-    loaded = Engine()
-    loaded.load(smollm2_folder, context_length=512)
-    yield loaded
-    loaded.unload()
 
 
 def answer(engine: Engine, options: ReplyOptions, messages: Sequence[Message] = (LIGHTHOUSE,)) -> tuple[str, Recording]:
